@@ -1,0 +1,52 @@
+//! Reading routes: the list, one execution, its steps, its verification. Every one begins with a
+//! [`Reader`](crate::access::Reader), whose project bounds whatever it reads.
+
+mod list;
+mod show;
+mod steps;
+mod verify;
+
+pub(crate) use list::list;
+pub(crate) use show::show;
+pub(crate) use steps::steps;
+pub(crate) use verify::verify;
+
+use crate::access::Reader;
+use crate::config::Secrets;
+use crate::failure::{Doing, Outcome};
+use crate::routes::Call;
+use crate::storage::executions::{self, Execution};
+use crate::storage::segments::SegmentPosition;
+use stepseal_protocol::ids::ExecutionId;
+use stepseal_protocol::problem::{Code, Problem};
+use stepseal_protocol::query::Cursors;
+use worker::{Request, Url};
+
+/// The execution at `id` of the reader's project. One of another project is as absent as none.
+async fn find(call: &Call, reader: &Reader, id: &str) -> Outcome<(ExecutionId, Execution)> {
+    let absent = || Problem::new(Code::ExecutionNotFound, "The project has no execution of this id.");
+    let id = ExecutionId::parse(id).map_err(|_| absent())?;
+    let execution =
+        executions::one(&call.env, reader.project.as_str(), id.as_str()).await?.ok_or_else(absent)?;
+    Ok((id, execution))
+}
+
+fn cursors(call: &Call, reader: &Reader, query: String) -> Outcome<Cursors> {
+    Ok(Cursors::of(&Secrets::of(&call.env)?.oldest_root()?, &reader.project, query))
+}
+
+fn url(request: &Request) -> Outcome<Url> {
+    Ok(request.url().doing("reading the request's URL")?)
+}
+
+/// Opens a cursor over segments.
+fn segment_position(cursors: &Cursors, cursor: Option<&str>) -> Outcome<SegmentPosition> {
+    let Some(cursor) = cursor else { return Ok(SegmentPosition::first()) };
+    let text = cursors.open(cursor)?;
+    let (writer, k) = text.split_once('|').ok_or("a cursor of ours").doing("opening a cursor")?;
+    Ok(SegmentPosition { writer: writer.to_owned(), k: k.parse::<i64>().doing("opening a cursor")? })
+}
+
+fn segment_cursor(cursors: &Cursors, writer: &str, k: u64) -> String {
+    cursors.seal(&format!("{writer}|{k}"))
+}

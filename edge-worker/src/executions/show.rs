@@ -1,0 +1,67 @@
+//! `GET /v1/executions/{id}`.
+
+use super::{find, url};
+use crate::access;
+use crate::failure::{Doing, Outcome};
+use crate::respond::Reply;
+use crate::routes::Call;
+use crate::storage::{executions, segments};
+use serde_json::{Value, json};
+use stepseal_protocol::batch::{Batch, Kind, inflate};
+use stepseal_protocol::problem::{Code, Problem};
+use worker::Request;
+
+/// Shows one execution: its roll-up, and what its `start` and `end` say.
+pub(crate) async fn show(request: &Request, call: &Call, id: &str) -> Outcome<Reply> {
+    let reader = access::reader(request, call).await?;
+    if let Some((name, _)) = url(request)?.query_pairs().next() {
+        return Err(Problem::new(Code::ParameterUnknown, "This route has no parameters.")
+            .of_field(name)
+            .into());
+    }
+    let (id, execution) = find(call, &reader, id).await?;
+    let project = reader.project.as_str();
+    let mut shown = execution.shown();
+    for name in ["metadata", "input", "output", "error"] {
+        shown[name] = Value::Null;
+    }
+    let places = [
+        (execution.start_writer.as_deref(), execution.start_k),
+        (execution.end_writer.as_deref(), execution.end_k),
+    ];
+    let mut seen = None;
+    for (writer, k) in places.into_iter().filter_map(|(writer, k)| writer.zip(k)) {
+        if seen.replace((writer, k)) == Some((writer, k)) {
+            continue;
+        }
+        if let Some(segment) = segments::one(&call.env, project, id.as_str(), writer, k).await?
+            && let Some(body) = segment.load_body(&call.env, project, id.as_str()).await?
+        {
+            add_contents(&mut shown, &body)?;
+        }
+    }
+    shown["writers"] = serde_json::to_value(executions::writers(&call.env, project, id.as_str()).await?)
+        .doing("showing writers")?;
+    Reply::ok(&json!({ "execution": shown }))
+}
+
+/// Adds what the `start` and `end` events of a body say. A body that cannot be read adds nothing: whether
+/// it was touched is for `verify` to say.
+fn add_contents(shown: &mut Value, body: &[u8]) -> Outcome<()> {
+    let doing = "reading a stored batch";
+    let Ok(ndjson) = inflate(body) else { return Ok(()) };
+    let Ok(batch) = Batch::parse(&ndjson) else { return Ok(()) };
+    for event in &batch.events {
+        let contents = match &event.kind {
+            Kind::Start(start) => [("metadata", start.metadata), ("input", start.input)],
+            Kind::End(end) => [("output", end.output), ("error", end.error)],
+            _ => continue,
+        };
+        for (name, raw) in contents {
+            if let Some(raw) = raw {
+                shown[name] = serde_json::from_str(raw.get()).doing(doing)?;
+            }
+        }
+    }
+    Ok(())
+}

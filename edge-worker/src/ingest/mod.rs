@@ -1,0 +1,139 @@
+//! The ingest pipeline. Reads top-down: every stage may refuse, each refusal has its code, and 2xx comes
+//! only after the commit.
+
+pub(crate) mod address_limit;
+pub(crate) mod fair_limit;
+pub(crate) mod fair_limiter;
+
+use crate::config::Secrets;
+use crate::failure::{Outcome, Refusal};
+use crate::projects::store;
+use crate::request::{header, read_body};
+use crate::respond::{Reply, members};
+use crate::routes::Call;
+use crate::storage::segments::{self, Commit, NewSegment};
+use serde_json::json;
+use std::rc::Rc;
+use stepseal_protocol::batch::{Batch, inflate};
+use stepseal_protocol::envelope::{ServerHeaders, Unverified, Verified};
+use stepseal_protocol::ingest::admission::{Author, Project};
+use stepseal_protocol::ingest::receipt::receipt;
+use stepseal_protocol::keys::Root;
+use stepseal_protocol::limits::{BODY_MAX, REQUEST_MAX};
+use stepseal_protocol::problem::{Code, Problem};
+use worker::Request;
+
+/// `POST /v1/batches`: a page's sealed batch.
+pub(crate) async fn sealed_batch(mut request: Request, call: &Call) -> Outcome<Reply> {
+    let bytes = read_body(&mut request, REQUEST_MAX).await?;
+    let frame = Unverified::from_sealed(&bytes)?;
+    take(&request, call, frame, bytes.len()).await
+}
+
+/// `POST /v1/server/batches`: a backend's batch, signed under the project secret.
+pub(crate) async fn server_batch(mut request: Request, call: &Call) -> Outcome<Reply> {
+    let bytes = read_body(&mut request, BODY_MAX).await?;
+    let named = |name: &str| {
+        header(&request, name).ok_or_else(|| {
+            Problem::new(Code::EnvelopeMalformed, format!("Header `{name}` is missing.")).of_field(name)
+        })
+    };
+    let (key, id) = (named("stepseal-key")?, named("webhook-id")?);
+    let (timestamp, signature) = (named("webhook-timestamp")?, named("webhook-signature")?);
+    let headers = ServerHeaders { key: &key, id: &id, timestamp: &timestamp, signature: &signature };
+    let frame = Unverified::from_server(headers, &bytes)?;
+    take(&request, call, frame, bytes.len()).await
+}
+
+/// Everything after the frame, in order.
+async fn take(request: &Request, call: &Call, frame: Unverified<'_>, bytes: usize) -> Outcome<Reply> {
+    address_limit::check(request, &call.env).await?;
+    frame.check_time(call.now / 1_000)?;
+    let root = root_of(&frame, call)?;
+    let secret = root.project_secret(frame.project(), frame.kid());
+    let batch = frame.verify(&secret)?;
+    let project = admitted(&batch, header(request, "origin").as_deref(), call).await?;
+    fair_limit::spend_bytes(call, &project, bytes as u64).await?;
+    let ndjson = inflate(batch.body())?;
+    let parsed = Batch::parse(&ndjson)?;
+    let author = Author::of(&batch, &parsed.header)?;
+    let policy = fair_limit::spend_steps(call, &project, parsed.count()).await?;
+    let segment = NewSegment { batch: &batch, parsed: &parsed, author: &author, received_at: call.now };
+    let commit = segments::commit(call, &segment).await?;
+    Ok(reply(call, &segment, commit, &root)?.with_headers(policy))
+}
+
+fn root_of(frame: &Unverified<'_>, call: &Call) -> Outcome<Root> {
+    let root = Secrets::of(&call.env)?.root(frame.kid().root_name());
+    Ok(root.ok_or_else(|| {
+        Problem::new(Code::KeyUnknown, "This server holds no root for the key id that the batch names.")
+    })?)
+}
+
+async fn admitted(batch: &Verified<'_>, origin: Option<&str>, call: &Call) -> Outcome<Rc<Project>> {
+    let project = store::project(call, batch.project()).await?.ok_or_else(|| {
+        Problem::new(Code::ProjectUnknown, format!("There is no project {} here.", batch.project()))
+    })?;
+    project.admit(batch, origin)?;
+    Ok(project)
+}
+
+/// What the sender is told of a commit.
+fn reply(call: &Call, segment: &NewSegment<'_>, commit: Commit, root: &Root) -> Outcome<Reply> {
+    let key = segment.key();
+    let digest = segment.parsed.digest;
+    match commit {
+        Commit::Stored { rows_written } => {
+            let receipt = receipt(root, &key, &digest, segment.received_at);
+            Ok(stored_reply(segment, &receipt, false)?.with_headers(diagnostics(call, rows_written)))
+        }
+        Commit::Duplicate { stored_at, kid } => {
+            let first_root = Secrets::of(&call.env)?.root(kid.root_name());
+            let receipt = receipt(first_root.as_ref().unwrap_or(root), &key, &digest, stored_at);
+            stored_reply(segment, &receipt, true)
+        }
+        Commit::OtherSubject => Err(Problem::new(
+            Code::SubjectMismatch,
+            "The execution belongs to another subject. Start one of your own.",
+        )
+        .into()),
+        Commit::Conflict(conflict) => Err(Refusal {
+            problem: Problem::new(
+                Code::BatchConflict,
+                "Another body is stored under this execution, writer and k. Seal what follows `stored` again, \
+                 from `next_k` and `next_n`.",
+            ),
+            members: members([(
+                "stored",
+                json!({
+                    "sha256": conflict.sha256, "n": conflict.n, "count": conflict.count,
+                    "next_k": conflict.next_k, "next_n": conflict.next_n,
+                }),
+            )]),
+            headers: Vec::new(),
+        }
+        .into()),
+    }
+}
+
+fn stored_reply(segment: &NewSegment<'_>, receipt: &str, duplicate: bool) -> Outcome<Reply> {
+    let (received, rejected) = (segment.parsed.count(), segment.parsed.verdicts.len() as u64);
+    Reply::ok(&json!({
+        "code": if duplicate { "duplicate" } else { "stored" },
+        "receipt": receipt,
+        "duplicate": duplicate,
+        "received": received,
+        "stored": received - rejected,
+        "rejected": rejected,
+        "verdicts": segment.parsed.verdicts,
+    }))
+}
+
+/// Rows that D1 bills, for benchmarks; off unless the deployment asks for it.
+fn diagnostics(call: &Call, rows_written: Option<usize>) -> Vec<(&'static str, String)> {
+    let asked = call.env.var("STEPSEAL_DIAGNOSTICS").is_ok_and(|value| value.to_string() == "1");
+    rows_written
+        .filter(|_| asked)
+        .map(|rows| vec![("Stepseal-Rows-Written", rows.to_string())])
+        .unwrap_or_default()
+}

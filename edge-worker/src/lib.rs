@@ -1,0 +1,33 @@
+//! The Stepseal worker: a shell around `stepseal-protocol` that reads requests, keeps time, fetches and
+//! stores. What is accepted and why is decided in the protocol crate; here is only where things go.
+//!
+//! One batch, by the files it passes:
+//!
+//! 1. [`routes`] finds the route; [`request`] reads the body, never more than the limit.
+//! 2. [`ingest`] is the pipeline, one line a stage: frame, address limit, time, key, MAC, admission,
+//!    fair limit in bytes, inflate, parse, fair limit in steps, store, reply.
+//! 3. [`ingest::fair_limit`] spends a lease that it fetched from the Durable Object in
+//!    [`ingest::fair_limiter`].
+//! 4. [`storage::segments`] commits: one D1 batch, one round trip; large bodies go to KV first.
+//! 5. [`respond`] is the one place that turns results and failures into HTTP.
+//!
+//! Reading goes through [`access`] (who asks) into [`executions`] (list, one, steps, verify).
+
+mod access;
+mod config;
+mod executions;
+mod failure;
+mod ingest;
+mod projects;
+mod request;
+mod respond;
+mod routes;
+mod sessions;
+mod storage;
+
+use worker::{Context, Env, Request, Response, Result, event};
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
+    routes::answer(request, env, context).await
+}

@@ -1,0 +1,116 @@
+//! Replies. Every status, header and problem document is made here.
+
+use crate::failure::{Doing, Failure, Outcome, Refusal};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use stepseal_protocol::problem::Problem;
+use worker::{Date, Headers, Response, console_error};
+
+/// How a route's replies look beside their content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surface {
+    /// Ingest and minting: any page may read the reply (PROTOCOL.md: it must learn why it was refused),
+    /// and every reply carries `server_time`.
+    Ingest,
+    /// Everything else: same origin only.
+    Api,
+}
+
+/// A result about to be sent.
+pub(crate) struct Reply {
+    status: u16,
+    body: Value,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Reply {
+    pub(crate) fn ok(body: &impl Serialize) -> Outcome<Self> {
+        Self::with_status(200, body)
+    }
+
+    pub(crate) fn with_status(status: u16, body: &impl Serialize) -> Outcome<Self> {
+        let body = serde_json::to_value(body).doing("writing a reply")?;
+        Ok(Self { status, body, headers: Vec::new() })
+    }
+
+    #[must_use]
+    pub(crate) fn with_headers(mut self, headers: Vec<(&'static str, String)>) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+}
+
+/// The reply to a preflight. Batches need none (text/plain); minting with JSON does.
+pub(crate) fn preflight() -> worker::Result<Response> {
+    let headers = Headers::new();
+    headers.set("Access-Control-Allow-Origin", "*")?;
+    headers.set("Access-Control-Allow-Methods", "POST")?;
+    headers.set("Access-Control-Allow-Headers", "content-type")?;
+    headers.set("Access-Control-Max-Age", "86400")?;
+    Ok(Response::empty()?.with_status(204).with_headers(headers))
+}
+
+/// Sends a result or says why there is none.
+pub(crate) fn send(outcome: Outcome<Reply>, surface: Surface) -> worker::Result<Response> {
+    match outcome {
+        Ok(reply) => write(reply.status, "application/json", reply.body, reply.headers, surface),
+        Err(Failure::Refused(refusal)) => send_refusal(refusal, surface),
+        Err(Failure::Fault(fault)) => {
+            console_error!(
+                "fault code={} doing=\"{}\" cause=\"{}\"",
+                fault.code.as_str(),
+                fault.doing,
+                fault.cause
+            );
+            let detail = "The fault is ours and was logged. Try again.";
+            send_refusal(Problem::new(fault.code, detail).into(), surface)
+        }
+    }
+}
+
+fn send_refusal(refusal: Refusal, surface: Surface) -> worker::Result<Response> {
+    let mut members = refusal.problem.to_members();
+    members.extend(refusal.members);
+    let status = refusal.problem.code.status();
+    write(status, "application/problem+json", Value::Object(members), refusal.headers, surface)
+}
+
+fn write(
+    status: u16,
+    media_type: &str,
+    mut body: Value,
+    further: Vec<(&'static str, String)>,
+    surface: Surface,
+) -> worker::Result<Response> {
+    let headers = Headers::new();
+    headers.set("Content-Type", media_type)?;
+    headers.set("Cache-Control", "no-store")?;
+    headers.set("X-Content-Type-Options", "nosniff")?;
+    headers.set("Referrer-Policy", "no-referrer")?;
+    headers.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")?;
+    if status == 401 && surface == Surface::Api {
+        headers.set("WWW-Authenticate", "Bearer")?;
+    }
+    if surface == Surface::Ingest {
+        headers.set("Access-Control-Allow-Origin", "*")?;
+        headers.set("Access-Control-Expose-Headers", "Retry-After, RateLimit, RateLimit-Policy")?;
+        stamp(&mut body);
+    }
+    for (name, value) in further {
+        headers.set(name, &value)?;
+    }
+    let bytes = serde_json::to_vec(&body)?;
+    Ok(Response::from_bytes(bytes)?.with_status(status).with_headers(headers))
+}
+
+/// A client with a wrong clock corrects itself by this.
+fn stamp(body: &mut Value) {
+    if let Value::Object(members) = body {
+        members.insert("server_time".into(), Date::now().as_millis().into());
+    }
+}
+
+/// Members of a reply as a map, for refusals that carry more than the problem.
+pub(crate) fn members<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

@@ -1,0 +1,213 @@
+//! Reading executions' roll-ups.
+
+use super::segments::UNTIMED;
+use super::statement::{Bind, bind};
+use crate::failure::{Doing, Outcome};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stepseal_protocol::batch::Usage;
+use stepseal_protocol::query::{ListQuery, Status};
+use stepseal_protocol::rollup::{Account, Rollup};
+use worker::Env;
+
+/// A row of `executions`.
+#[derive(Deserialize)]
+pub(crate) struct Execution {
+    pub(crate) id: String,
+    pub(crate) subject: String,
+    provenance: String,
+    received_at: u64,
+    updated_at: u64,
+    pub(crate) started_at: i64,
+    start_rank: Option<String>,
+    pub(crate) start_writer: Option<String>,
+    pub(crate) start_k: Option<u64>,
+    name: Option<String>,
+    agent: Option<String>,
+    pipeline: Option<String>,
+    user: Option<String>,
+    session: Option<String>,
+    environment: Option<String>,
+    release: Option<String>,
+    tags: String,
+    state_rank: String,
+    end_rank: Option<String>,
+    pub(crate) end_writer: Option<String>,
+    pub(crate) end_k: Option<u64>,
+    end_status: Option<String>,
+    ended_at: Option<i64>,
+    batches: u64,
+    events: u64,
+    rejected: u64,
+    steps: u64,
+    error_steps: u64,
+    input_tokens: u64,
+    cache_read_tokens: u64,
+    cache_write_tokens: u64,
+    output_tokens: u64,
+    reasoning_tokens: u64,
+    cost_nano_usd: u64,
+    models: String,
+    tools: String,
+    openers: u64,
+    closers: u64,
+    expected: u64,
+    adopted_closers: u64,
+    adopted_expected: u64,
+    dropped: u64,
+    status: String,
+}
+
+/// A writer of an execution, and what it brought.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct WriterShare {
+    writer: String,
+    batches: u64,
+    events: u64,
+}
+
+/// A page of the list: up to `query.page.limit + 1` rows, the last one only to show that there are more.
+pub(crate) async fn list(
+    env: &Env,
+    project: &str,
+    query: &ListQuery,
+    after: &(i64, String),
+) -> Outcome<Vec<Execution>> {
+    let doing = "listing executions";
+    let values = [
+        Bind::Text(project),
+        Bind::Signed(query.from.unwrap_or(0)),
+        // Executions without a time yet lie beyond every window but the open one.
+        Bind::Signed(query.to.unwrap_or(UNTIMED + 1)),
+        Bind::MaybeText(query.status.map(Status::as_str)),
+        Bind::MaybeText(query.name.as_deref()),
+        Bind::Signed(after.0),
+        Bind::Text(&after.1),
+        Bind::Number(u64::from(query.page.limit) + 1),
+    ];
+    let database = env.d1("DB").doing(doing)?;
+    let result = bind(&database, include_str!("list_executions.sql"), &values)
+        .doing(doing)?
+        .all()
+        .await
+        .storing(doing)?;
+    Ok(result.results().doing(doing)?)
+}
+
+/// One execution of the project.
+pub(crate) async fn one(env: &Env, project: &str, id: &str) -> Outcome<Option<Execution>> {
+    let doing = "reading an execution";
+    let database = env.d1("DB").doing(doing)?;
+    let values = [Bind::Text(project), Bind::Text(id)];
+    let statement = bind(&database, include_str!("one_execution.sql"), &values).doing(doing)?;
+    Ok(statement.first(None).await.storing(doing)?)
+}
+
+/// Its writers.
+pub(crate) async fn writers(env: &Env, project: &str, id: &str) -> Outcome<Vec<WriterShare>> {
+    let doing = "reading an execution's writers";
+    let database = env.d1("DB").doing(doing)?;
+    let values = [Bind::Text(project), Bind::Text(id)];
+    let result =
+        bind(&database, include_str!("writers.sql"), &values).doing(doing)?.all().await.storing(doing)?;
+    Ok(result.results().doing(doing)?)
+}
+
+impl Execution {
+    fn account(&self) -> Account {
+        Account {
+            openers: self.openers,
+            closers: self.closers,
+            expected: self.expected,
+            adopted_closers: self.adopted_closers,
+            adopted_expected: self.adopted_expected,
+            dropped: self.dropped,
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            input: self.input_tokens,
+            cache_read: self.cache_read_tokens,
+            cache_write: self.cache_write_tokens,
+            output: self.output_tokens,
+            reasoning: self.reasoning_tokens,
+        }
+    }
+
+    /// The execution as the API shows it.
+    pub(crate) fn shown(&self) -> Value {
+        let untimed = self.started_at == UNTIMED;
+        let started_at =
+            if untimed { i64::try_from(self.received_at).unwrap_or(i64::MAX) } else { self.started_at };
+        let labels = |json: &str| serde_json::from_str::<Vec<String>>(json).unwrap_or_default();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "sums stay below 2^53 nano-dollars, 9 million dollars"
+        )]
+        let cost_usd = self.cost_nano_usd as f64 / 1e9;
+        json!({
+            "id": self.id,
+            "name": self.name,
+            "agent": self.agent,
+            "pipeline": self.pipeline,
+            "user": self.user,
+            "session": self.session,
+            "environment": self.environment,
+            "release": self.release,
+            "tags": labels(&self.tags),
+            "status": self.status,
+            "started_at": started_at,
+            "ended_at": self.ended_at,
+            "duration_ms": self.ended_at.map(|ended_at| (ended_at - started_at).max(0)),
+            "events": self.events,
+            "rejected": self.rejected,
+            "steps": self.steps,
+            "error_steps": self.error_steps,
+            "models": labels(&self.models),
+            "tools": labels(&self.tools),
+            "usage": self.usage(),
+            "cost_usd": cost_usd,
+            "completeness": self.account().completeness(self.events, self.end_status.is_some()),
+            "subject": self.subject,
+            "provenance": self.provenance,
+            "received_at": self.received_at,
+            "updated_at": self.updated_at,
+        })
+    }
+
+    /// Whether the stored roll-up is the one that the batches give. Only for all of an execution's batches.
+    pub(crate) fn agrees_with(&self, rollup: &Rollup) -> bool {
+        let start = rollup.start.as_ref();
+        let end = rollup.end.as_ref();
+        let tags = start.map_or_else(|| "[]".to_owned(), |start| start.tags.to_json());
+        let label = |value: Option<&String>, stored: &Option<String>| value == stored.as_ref();
+        self.started_at == rollup.first_at.unwrap_or(UNTIMED)
+            && self.start_rank.as_deref() == start.map(|start| start.rank.as_str())
+            && label(start.map(|start| &start.name), &self.name)
+            && label(start.and_then(|start| start.agent.as_ref()), &self.agent)
+            && label(start.and_then(|start| start.pipeline.as_ref()), &self.pipeline)
+            && label(start.and_then(|start| start.user.as_ref()), &self.user)
+            && label(start.and_then(|start| start.session.as_ref()), &self.session)
+            && label(start.and_then(|start| start.environment.as_ref()), &self.environment)
+            && label(start.and_then(|start| start.release.as_ref()), &self.release)
+            && self.tags == tags
+            && self.state_rank == rollup.state_rank
+            && self.end_rank.as_deref() == end.map(|end| end.rank.as_str())
+            && self.end_status.as_deref() == end.map(|end| end.status.as_str())
+            && self.ended_at == end.map(|end| end.at)
+            && self.counts() == rollup_counts(rollup)
+            && self.usage() == rollup.usage
+            && self.models == rollup.models.to_json()
+            && self.tools == rollup.tools.to_json()
+            && self.account() == rollup.account
+    }
+
+    fn counts(&self) -> [u64; 6] {
+        [self.batches, self.events, self.rejected, self.steps, self.error_steps, self.cost_nano_usd]
+    }
+}
+
+fn rollup_counts(rollup: &Rollup) -> [u64; 6] {
+    [rollup.batches, rollup.events, rollup.rejected, rollup.steps, rollup.error_steps, rollup.cost_nano_usd]
+}

@@ -1,0 +1,5 @@
+//! The store: D1 rows and KV values, and the statements that read and write them.
+
+pub(crate) mod executions;
+pub(crate) mod segments;
+mod statement;

@@ -1,0 +1,36 @@
+//! The digest that names a batch's content: SHA-256 of its uncompressed NDJSON.
+
+use crate::encoding::{base64url_encode, hex_encode};
+use alloc::string::String;
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of a batch's uncompressed body. Chains (`prev`), conflicts and receipts use it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct BodyDigest([u8; 32]);
+
+impl BodyDigest {
+    /// The digest of `ndjson`.
+    pub fn of(ndjson: &[u8]) -> Self {
+        Self(Sha256::digest(ndjson).into())
+    }
+
+    /// The digest whose 32 bytes are known already.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// 43 characters, as `prev` is written.
+    pub fn to_base64url(self) -> String {
+        base64url_encode(&self.0)
+    }
+
+    /// 64 characters, as replies and the store write it.
+    pub fn to_hex(self) -> String {
+        hex_encode(&self.0)
+    }
+}

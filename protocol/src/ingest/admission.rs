@@ -1,0 +1,188 @@
+//! Whether a verified batch may be written to its project, and as whom.
+
+use crate::batch::Header;
+use crate::envelope::Verified;
+use crate::problem::{Code, Problem};
+use crate::token::{Provenance, Scope};
+use serde::{Deserialize, Serialize};
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use super::bucket::Allowance;
+
+/// What the worker knows of a project while it takes batches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Project id.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Whether it takes batches.
+    pub status: ProjectStatus,
+    /// Key generations it accepts.
+    pub kids: Vec<String>,
+    /// Origins that may mint sessions by the publishable key, and read from a page.
+    pub origins: Vec<String>,
+    /// The key that a page may carry to mint sessions.
+    pub publishable_key: String,
+    /// Fair limits.
+    pub limits: Limits,
+    /// Session ids that are revoked.
+    #[serde(default)]
+    pub denied_sessions: Vec<String>,
+    /// When it was created, Unix ms.
+    pub created_at: u64,
+}
+
+/// Whether a project takes batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProjectStatus {
+    /// It does.
+    Active,
+    /// It refuses them for the time being; reading goes on.
+    Paused,
+}
+
+/// A project's fair limits: token buckets in bytes as sent and in events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes a second, sustained.
+    pub bytes_per_s: u64,
+    /// Bytes at once.
+    pub bytes_burst: u64,
+    /// Events a second, sustained.
+    pub steps_per_s: u64,
+    /// Events at once.
+    pub steps_burst: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes_per_s: 2_000_000, bytes_burst: 60_000_000, steps_per_s: 2_000, steps_burst: 60_000 }
+    }
+}
+
+impl Limits {
+    /// The bucket in bytes.
+    pub const fn bytes(&self) -> Allowance {
+        Allowance { rate: self.bytes_per_s, burst: self.bytes_burst }
+    }
+
+    /// The bucket in events.
+    pub const fn steps(&self) -> Allowance {
+        Allowance { rate: self.steps_per_s, burst: self.steps_burst }
+    }
+
+    /// Refuses limits under which a legal batch could never pass, or whose arithmetic could overflow.
+    pub fn check(&self) -> Result<(), Problem> {
+        const LARGEST: u64 = 1_000_000_000_000;
+        let at_least = |field: &str, value: u64, least: u64| {
+            if (least..=LARGEST).contains(&value) {
+                return Ok(());
+            }
+            Err(Problem::new(Code::RequestMalformed, format!("`{field}` must be {least} to {LARGEST}."))
+                .of_field(field))
+        };
+        at_least("bytes_per_s", self.bytes_per_s, 1)?;
+        at_least("bytes_burst", self.bytes_burst, crate::limits::REQUEST_MAX as u64)?;
+        at_least("steps_per_s", self.steps_per_s, 1)?;
+        at_least("steps_burst", self.steps_burst, crate::limits::EVENTS_MAX as u64)
+    }
+}
+
+/// Who writes: the subject that owns the execution, and the ones it was before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// Subject of this batch.
+    pub subject: String,
+    /// Earlier subjects whose executions it may go on with.
+    pub was: Vec<String>,
+    /// Who vouches for the subject.
+    pub provenance: AuthorProvenance,
+}
+
+/// Who vouches for a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthorProvenance {
+    /// A session that the customer's backend minted.
+    Backend,
+    /// A session that this worker minted for a page of an allowed origin.
+    Origin,
+    /// The backend itself, by a server batch.
+    Server,
+}
+
+impl AuthorProvenance {
+    /// The word as it is stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backend => "backend",
+            Self::Origin => "origin",
+            Self::Server => "server",
+        }
+    }
+}
+
+impl Project {
+    /// Checks what a verified batch claims against the project: status, key generation, origin, scope
+    /// and the deny-list. `origin` is the request's `Origin` header.
+    pub fn admit(&self, batch: &Verified<'_>, origin: Option<&str>) -> Result<(), Problem> {
+        if self.status == ProjectStatus::Paused {
+            return Err(Problem::new(
+                Code::ProjectPaused,
+                "The project takes no batches at the moment. Keep them.",
+            ));
+        }
+        if !self.kids.iter().any(|kid| kid == batch.kid().as_str()) {
+            return Err(Problem::new(
+                Code::KeyRetired,
+                format!(
+                    "The project no longer accepts key {}. Mint sessions under a current one.",
+                    batch.kid()
+                ),
+            ));
+        }
+        let Some(claims) = batch.claims() else { return Ok(()) };
+        if claims.org.is_some() && claims.org.as_deref() != origin {
+            return Err(Problem::new(
+                Code::OriginMismatch,
+                "The session is bound to one origin and the request's `Origin` is another.",
+            ));
+        }
+        match claims.scp {
+            Scope::Ingest => {}
+        }
+        if self.denied_sessions.contains(&claims.sid) {
+            return Err(Problem::new(Code::SessionDenied, "The session was revoked. Ask for a new one."));
+        }
+        Ok(())
+    }
+}
+
+impl Author {
+    /// Who wrote a verified batch with this header.
+    pub fn of(batch: &Verified<'_>, header: &Header<'_>) -> Result<Self, Problem> {
+        if let Some(claims) = batch.claims() {
+            let provenance = match claims.prv {
+                Provenance::Backend => AuthorProvenance::Backend,
+                Provenance::Origin => AuthorProvenance::Origin,
+            };
+            return Ok(Self { subject: claims.sub.clone(), was: claims.was.clone(), provenance });
+        }
+        let subject = header.subject.as_deref().ok_or_else(|| {
+            Problem::new(Code::HeaderMalformed, "A server batch names its subject in `sub`.")
+                .at_line(1)
+                .of_field("sub")
+        })?;
+        Ok(Self { subject: subject.to_string(), was: Vec::new(), provenance: AuthorProvenance::Server })
+    }
+
+    /// Every subject whose executions this author may write to.
+    pub fn subjects(&self) -> impl Iterator<Item = &str> {
+        core::iter::once(self.subject.as_str()).chain(self.was.iter().map(String::as_str))
+    }
+}

@@ -1,0 +1,229 @@
+//! Key derivation and the one MAC of the wire.
+//!
+//! HKDF-SHA256 (RFC 5869) derives every key: a root gives project secrets, a project secret gives
+//! session keys. HMAC-SHA256 (RFC 2104) in the Standard Webhooks construction signs batches. HKDF and
+//! not a bare HMAC, because otherwise a batch signature could equal a session key.
+//!
+//! None of these types prints or serialises its bytes by accident; the methods that let them out say so.
+
+use crate::encoding::{InvalidEncoding, base64_decode, base64_encode};
+use crate::ids::{BatchId, KeyId, ProjectId};
+use alloc::string::String;
+use core::fmt;
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// Length of every key, in bytes.
+pub const KEY_LEN: usize = 32;
+/// The one signature scheme of wire version 1.
+const SIGNATURE_PREFIX: &str = "v1,";
+const SECRET_PREFIX: &str = "whsec_";
+/// Fewer distinct bytes than this in 32 says "typed by hand", not "random": 2^-40 by chance.
+const DISTINCT_BYTES_MIN: usize = 16;
+
+/// The deployment's secret; every project secret derives from one.
+pub struct Root([u8; KEY_LEN]);
+
+/// A secret that nobody drew at random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeakRoot;
+
+impl Root {
+    /// Accepts 32 bytes that look random.
+    pub fn from_bytes(bytes: [u8; KEY_LEN]) -> Result<Self, WeakRoot> {
+        let mut seen = [false; 256];
+        for byte in bytes {
+            seen[usize::from(byte)] = true;
+        }
+        if seen.iter().filter(|seen| **seen).count() < DISTINCT_BYTES_MIN {
+            return Err(WeakRoot);
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The secret of `project` in generation `kid`.
+    pub fn project_secret(&self, project: &ProjectId, kid: &KeyId) -> ProjectSecret {
+        ProjectSecret(derive(
+            &self.0,
+            &[
+                b"stepseal/project-secret/v1",
+                &[0],
+                project.as_str().as_bytes(),
+                &[0],
+                kid.as_str().as_bytes(),
+            ],
+        ))
+    }
+
+    /// A key for a use of its own: receipts, cursors, digests of API keys. `label` keeps the uses apart.
+    pub fn purpose_key(&self, label: &'static str, project: Option<&ProjectId>) -> PurposeKey {
+        let project = project.map_or("", ProjectId::as_str);
+        PurposeKey(derive(&self.0, &[b"stepseal/", label.as_bytes(), b"/v1", &[0], project.as_bytes()]))
+    }
+}
+
+/// What a customer's backend holds; written `whsec_…`.
+pub struct ProjectSecret([u8; KEY_LEN]);
+
+impl ProjectSecret {
+    /// The secret with these bytes.
+    pub const fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads `whsec_` and base64 of 32 bytes.
+    pub fn parse(text: &str) -> Result<Self, InvalidEncoding> {
+        let bytes = base64_decode(text.strip_prefix(SECRET_PREFIX).ok_or(InvalidEncoding)?)?;
+        bytes.try_into().map(Self).map_err(|_| InvalidEncoding)
+    }
+
+    /// Lets the secret out in the form a customer keeps. Shown once, never logged.
+    pub fn reveal(&self) -> String {
+        let mut text = String::from(SECRET_PREFIX);
+        text.push_str(&base64_encode(&self.0));
+        text
+    }
+
+    /// The key of the session whose token is exactly `token`.
+    pub fn session_key(&self, token: &str) -> SessionKey {
+        SessionKey(derive(&self.0, &[b"stepseal/session-key/v1", &[0], token.as_bytes()]))
+    }
+}
+
+/// What a page holds for minutes: signs batches under one token.
+pub struct SessionKey([u8; KEY_LEN]);
+
+impl SessionKey {
+    /// The key with these bytes.
+    pub const fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Lets the key out as base64, for the reply that hands a session to its page.
+    pub fn reveal(&self) -> String {
+        base64_encode(&self.0)
+    }
+}
+
+/// A key for one purpose inside the worker.
+pub struct PurposeKey([u8; KEY_LEN]);
+
+impl PurposeKey {
+    /// HMAC-SHA256 over `parts`, each ended by a zero byte so that no two lists read the same.
+    pub fn tag(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.mac(parts).finalize().into_bytes().into()
+    }
+
+    /// Whether `tag` is the beginning, of at least 16 bytes, of [`tag`](Self::tag) of `parts`; in constant time.
+    pub fn is_truncated_tag(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
+        tag.len() >= 16 && self.mac(parts).verify_truncated_left(tag).is_ok()
+    }
+
+    fn mac(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = hmac(&self.0);
+        for part in parts {
+            mac.update(part);
+            mac.update(&[0]);
+        }
+        mac
+    }
+}
+
+/// A key that signs and verifies batches.
+pub trait BatchKey {
+    /// The key's bytes, for this module alone.
+    #[doc(hidden)]
+    fn bytes(&self) -> &[u8; KEY_LEN];
+
+    /// `v1,` and base64 of HMAC-SHA256 over `<batch id>.<ts>.<body>`.
+    fn sign(&self, batch_id: &BatchId, ts: u64, body: &[u8]) -> String {
+        let tag = batch_mac(self.bytes(), batch_id, ts, body).finalize().into_bytes();
+        let mut text = String::from(SIGNATURE_PREFIX);
+        text.push_str(&base64_encode(&tag));
+        text
+    }
+
+    /// Whether `signature` signs this batch, compared in constant time.
+    fn verifies(&self, batch_id: &BatchId, ts: u64, body: &[u8], signature: &Signature) -> bool {
+        batch_mac(self.bytes(), batch_id, ts, body).verify_slice(&signature.0).is_ok()
+    }
+}
+
+impl BatchKey for SessionKey {
+    fn bytes(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+}
+
+impl BatchKey for ProjectSecret {
+    fn bytes(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+}
+
+/// A signature as received: well-formed, proving nothing yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Signature([u8; 32]);
+
+impl Signature {
+    /// Reads `v1,` and the base64 of 32 bytes.
+    pub fn parse(text: &str) -> Result<Self, InvalidEncoding> {
+        let bytes = base64_decode(text.strip_prefix(SIGNATURE_PREFIX).ok_or(InvalidEncoding)?)?;
+        bytes.try_into().map(Self).map_err(|_| InvalidEncoding)
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SIGNATURE_PREFIX)?;
+        f.write_str(&base64_encode(&self.0))
+    }
+}
+
+macro_rules! redacted {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "([REDACTED])"))
+            }
+        }
+    )*};
+}
+redacted!(Root, ProjectSecret, SessionKey, PurposeKey);
+
+fn derive(key: &[u8; KEY_LEN], info: &[&[u8]]) -> [u8; KEY_LEN] {
+    let mut out = [0; KEY_LEN];
+    Hkdf::<Sha256>::new(None, key)
+        .expand_multi_info(info, &mut out)
+        .expect("32 bytes are within HKDF-SHA256's bound of 8,160");
+    out
+}
+
+fn hmac(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+fn batch_mac(key: &[u8; KEY_LEN], batch_id: &BatchId, ts: u64, body: &[u8]) -> Hmac<Sha256> {
+    let mut mac = hmac(key);
+    mac.update(batch_id.as_str().as_bytes());
+    mac.update(b".");
+    mac.update(decimal(ts, &mut [0; 20]));
+    mac.update(b".");
+    mac.update(body);
+    mac
+}
+
+/// `value` in decimal without the formatting machinery, which would cost the page's wasm kilobytes.
+pub(crate) fn decimal(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
+    let mut start = buffer.len();
+    loop {
+        start -= 1;
+        let digit = (value % 10) as u8;
+        buffer[start] = b'0' + digit;
+        value /= 10;
+        if value == 0 {
+            return &buffer[start..];
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The recording side: from an event's text to sealed requests, without IO.
+//!
+//! A host (the page's SDK, or a native program) owns the clock, the randomness and the network; this
+//! module decides everything else. One event's way through it:
+//!
+//! 1. [`Recorder::record`] takes the event's fields as JSON text; `capture` makes them fit for the wire
+//!    (and is the one place where they will be redacted);
+//! 2. `messages` replaces messages that the execution has sent before by ranges of its table;
+//! 3. `writer` numbers the event, writes its line and cuts batches by size, count and time;
+//! 4. `outbox` keeps a cut batch, whose bytes never change again, until it has its fate;
+//! 5. [`Recorder::next_action`] hands out what the host shall do: send these bytes, renew the session, wait;
+//! 6. [`Recorder::settle`] is told what came of it; `outcome` judges, `tally` counts.
+//!
+//! Every event number ends with exactly one fate: stored, rejected, dropped or (still) pending.
+//!
+//! Out of scope: keeping the outbox over a page's end. Its entries are plain data so that a store can
+//! be put under it.
+
+mod capture;
+mod clock;
+mod json;
+mod line;
+mod messages;
+mod outbox;
+mod outcome;
+mod pace;
+mod random;
+mod recorder;
+mod session;
+mod shared;
+mod tally;
+mod writer;
+
+pub use outcome::Reply;
+pub use recorder::{Action, Attempt, Config, Handle, Mark, Moment, Recorder};
+pub use session::UnusableSession;
+pub use tally::Counts;
+pub use writer::EventType;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Randomness from one seed.
+
+use crate::ids::BatchId;
+use alloc::string::String;
+use sha2::{Digest, Sha256};
+
+/// Draws from SHA-256 of a random seed and a counter: nobody who lacks the seed can foretell a draw,
+/// and a test that knows it can.
+pub(super) struct Random {
+    seed: [u8; 32],
+    drawn: u64,
+}
+
+impl Random {
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        Self { seed, drawn: 0 }
+    }
+
+    /// A new batch id: `bat_` and 32 hex digits.
+    pub(super) fn batch_id(&mut self) -> BatchId {
+        let mut text = String::from("bat_");
+        text.push_str(&crate::encoding::hex_encode(&self.draw()[..16]));
+        BatchId::parse(&text).expect("`bat_` and 32 hex digits fit the grammar")
+    }
+
+    /// A number below `bound`, which is small against 2^64; 0 for the bound 0.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        let mut number = 0;
+        for byte in &self.draw()[..8] {
+            number = number << 8 | u64::from(*byte);
+        }
+        number.checked_rem(bound).unwrap_or(0)
+    }
+
+    fn draw(&mut self) -> [u8; 32] {
+        self.drawn += 1;
+        Sha256::new().chain_update(self.seed).chain_update(self.drawn.to_be_bytes()).finalize().into()
+    }
+}

@@ -1,0 +1,322 @@
+//! Roll-ups: what lists show of an execution, kept beside its segments.
+//!
+//! A [`Rollup`] is what one batch adds. Adding does not depend on the order of arrival: counts add,
+//! money is whole nano-dollars, the start is a minimum, among several `start`s the earliest wins and
+//! among several `end`s one not written by an adopter, then the latest, then the larger digest; capped
+//! sets keep their smallest members. The store merges the same way in SQL (`executions/merge.sql` of
+//! the worker); [`Rollup::merge`] is the reference that verification compares with.
+
+use crate::batch::{Batch, End, EndStatus, Event, Kind, Start, Step, StepKind, StepStatus, Usage};
+use crate::digest::BodyDigest;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::format;
+use std::string::String;
+
+/// Longest label a roll-up keeps, in bytes; longer ones are cut at a character. The stored bytes keep all.
+pub const LABEL_MAX: usize = 256;
+/// Most members of a capped set (tags, models, tools).
+pub const SET_MAX: usize = 32;
+
+/// What a batch, or several, add to their execution.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rollup {
+    /// The earliest `start`.
+    pub start: Option<StartFacts>,
+    /// The `end` that counts.
+    pub end: Option<EndFacts>,
+    /// Rank of the latest `state`: its time, then `1` if it waits; empty if there is none.
+    pub state_rank: String,
+    /// Earliest time of any event, Unix ms.
+    pub first_at: Option<i64>,
+    /// Batches.
+    pub batches: u64,
+    /// Events stored, sound or not.
+    pub events: u64,
+    /// Events stored but left out of everything below.
+    pub rejected: u64,
+    /// Ended steps.
+    pub steps: u64,
+    /// Steps that ended in an error.
+    pub error_steps: u64,
+    /// Tokens of the steps that call a model.
+    pub usage: Usage,
+    /// Their cost.
+    pub cost_nano_usd: u64,
+    /// Models named by steps.
+    pub models: CappedSet,
+    /// Tools named by steps.
+    pub tools: CappedSet,
+    /// Who began and who finished, for completeness.
+    pub account: Account,
+}
+
+/// Counts from which completeness follows without reading a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Writers whose first batch is here.
+    pub openers: u64,
+    /// Writers that said their last number themselves.
+    pub closers: u64,
+    /// Events these announced: the sum of last number + 1.
+    pub expected: u64,
+    /// Ends that an adopter wrote for a page that died.
+    pub adopted_closers: u64,
+    /// Events these announced.
+    pub adopted_expected: u64,
+    /// Numbers that `drop` events account for beside their own.
+    pub dropped: u64,
+}
+
+/// What a `start` says, for lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartFacts {
+    /// Orders several: smaller wins.
+    pub rank: String,
+    /// Writer and index of the batch that holds it.
+    pub place: (String, u64),
+    /// Name of what runs.
+    pub name: String,
+    /// Agent.
+    pub agent: Option<String>,
+    /// Pipeline.
+    pub pipeline: Option<String>,
+    /// End user.
+    pub user: Option<String>,
+    /// Conversation or visit.
+    pub session: Option<String>,
+    /// Deployment environment.
+    pub environment: Option<String>,
+    /// Release.
+    pub release: Option<String>,
+    /// Tags.
+    pub tags: CappedSet,
+}
+
+/// What an `end` says, for lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndFacts {
+    /// Orders several: larger wins.
+    pub rank: String,
+    /// Writer and index of the batch that holds it.
+    pub place: (String, u64),
+    /// How it ended.
+    pub status: EndStatus,
+    /// When, Unix ms.
+    pub at: i64,
+}
+
+/// A set of labels that keeps its [`SET_MAX`] smallest members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CappedSet(BTreeSet<String>);
+
+impl CappedSet {
+    fn insert(&mut self, text: &str) {
+        self.0.insert(label(text));
+        while self.0.len() > SET_MAX {
+            self.0.pop_last();
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        other.0.iter().for_each(|member| self.insert(member));
+    }
+
+    /// Its members as a JSON array, smallest first.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
+}
+
+/// Whether the record of an execution is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Completeness {
+    /// It has not ended.
+    Open,
+    /// Every number of every writer is stored or accounted for.
+    Complete,
+    /// It ended and numbers are missing.
+    Incomplete,
+}
+
+impl Account {
+    /// Judges an execution of `events` stored events.
+    pub const fn completeness(&self, events: u64, ended: bool) -> Completeness {
+        let accounted = events + self.dropped;
+        let by_themselves = self.closers == self.openers && self.expected == accounted;
+        let with_adopters = self.closers + self.adopted_closers == self.openers
+            && self.expected + self.adopted_expected == accounted;
+        match (ended, by_themselves || with_adopters) {
+            (false, _) => Completeness::Open,
+            (true, true) => Completeness::Complete,
+            (true, false) => Completeness::Incomplete,
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.openers += other.openers;
+        self.closers += other.closers;
+        self.expected += other.expected;
+        self.adopted_closers += other.adopted_closers;
+        self.adopted_expected += other.adopted_expected;
+        self.dropped += other.dropped;
+    }
+}
+
+impl Rollup {
+    /// What `batch` adds.
+    pub fn of(batch: &Batch<'_>) -> Self {
+        let mut rollup = Self {
+            batches: 1,
+            events: batch.count(),
+            rejected: batch.verdicts.len() as u64,
+            ..Self::default()
+        };
+        rollup.account.openers = u64::from(batch.header.k == 0);
+        for event in &batch.events {
+            rollup.add_event(batch, event);
+        }
+        if batch.header.fin && rollup.account.closers == 0 {
+            rollup.account.closers = 1;
+            rollup.account.expected = batch.header.n + batch.count();
+        }
+        rollup
+    }
+
+    /// Adds what other batches of the same execution brought.
+    pub fn merge(&mut self, other: &Self) {
+        self.take_start(other.start.clone());
+        self.take_end(other.end.clone());
+        if other.state_rank > self.state_rank {
+            self.state_rank.clone_from(&other.state_rank);
+        }
+        self.first_at = self.first_at.into_iter().chain(other.first_at).min();
+        self.batches += other.batches;
+        self.events += other.events;
+        self.rejected += other.rejected;
+        self.steps += other.steps;
+        self.error_steps += other.error_steps;
+        self.add_usage(&other.usage, other.cost_nano_usd);
+        self.models.merge(&other.models);
+        self.tools.merge(&other.tools);
+        self.account.merge(&other.account);
+    }
+
+    fn add_event(&mut self, batch: &Batch<'_>, event: &Event<'_>) {
+        match &event.kind {
+            Kind::Start(start) => {
+                self.saw(start.at);
+                self.take_start(Some(StartFacts::of(start, batch)));
+            }
+            Kind::State { at, waiting } => {
+                self.saw(*at);
+                let rank = format!("{at:016}{}", u8::from(*waiting));
+                if rank > self.state_rank {
+                    self.state_rank = rank;
+                }
+            }
+            Kind::Open(step) => self.saw(step.at),
+            Kind::Step(step) => self.add_step(step),
+            Kind::Log { at } => self.saw(*at),
+            Kind::Drop { range: Some((from, to)), .. } => self.account.dropped += to - from + 1,
+            Kind::End(end) => self.add_end(end, batch, event.n),
+            Kind::Message { .. } | Kind::Score | Kind::Drop { range: None, .. } | Kind::Unknown => {}
+        }
+    }
+
+    fn add_step(&mut self, step: &Step<'_>) {
+        self.saw(step.at);
+        self.steps += 1;
+        self.error_steps += u64::from(step.status == Some(StepStatus::Error));
+        // An agent or a chain reports the sum of its children: counting both would count twice.
+        if !matches!(step.kind, StepKind::Agent | StepKind::Chain) {
+            self.add_usage(&step.usage, step.cost_nano_usd);
+        }
+        if let Some(model) = &step.model {
+            self.models.insert(model);
+        }
+        if let Some(tool) = &step.tool {
+            self.tools.insert(tool);
+        }
+    }
+
+    fn add_usage(&mut self, usage: &Usage, cost_nano_usd: u64) {
+        self.usage.input += usage.input;
+        self.usage.cache_read += usage.cache_read;
+        self.usage.cache_write += usage.cache_write;
+        self.usage.output += usage.output;
+        self.usage.reasoning += usage.reasoning;
+        self.cost_nano_usd += cost_nano_usd;
+    }
+
+    fn add_end(&mut self, end: &End<'_>, batch: &Batch<'_>, n: u64) {
+        self.saw(end.at);
+        if end.adopted {
+            self.account.adopted_closers += 1;
+            self.account.adopted_expected += n + 1;
+        } else {
+            self.account.closers += 1;
+            self.account.expected += n + 1;
+        }
+        self.take_end(Some(EndFacts {
+            rank: format!("{}{:016}{}", u8::from(!end.adopted), end.at, batch.digest.to_hex()),
+            place: place(batch),
+            status: end.status,
+            at: end.at,
+        }));
+    }
+
+    fn saw(&mut self, at: i64) {
+        self.first_at = Some(self.first_at.map_or(at, |first| first.min(at)));
+    }
+
+    fn take_start(&mut self, other: Option<StartFacts>) {
+        if let Some(other) = other
+            && self.start.as_ref().is_none_or(|start| other.rank < start.rank)
+        {
+            self.start = Some(other);
+        }
+    }
+
+    fn take_end(&mut self, other: Option<EndFacts>) {
+        if let Some(other) = other
+            && self.end.as_ref().is_none_or(|end| other.rank > end.rank)
+        {
+            self.end = Some(other);
+        }
+    }
+}
+
+impl StartFacts {
+    fn of(start: &Start<'_>, batch: &Batch<'_>) -> Self {
+        let text = |value: &Option<std::borrow::Cow<'_, str>>| value.as_deref().map(label);
+        let mut tags = CappedSet::default();
+        start.tags.iter().for_each(|tag| tags.insert(tag));
+        Self {
+            rank: start_rank(start.at, &batch.digest),
+            place: place(batch),
+            name: label(&start.name),
+            agent: text(&start.agent),
+            pipeline: text(&start.pipeline),
+            user: text(&start.user),
+            session: text(&start.session),
+            environment: text(&start.environment),
+            release: text(&start.release),
+            tags,
+        }
+    }
+}
+
+fn start_rank(at: i64, digest: &BodyDigest) -> String {
+    format!("{at:016}{}", digest.to_hex())
+}
+
+fn place(batch: &Batch<'_>) -> (String, u64) {
+    (batch.header.writer.as_str().into(), batch.header.k)
+}
+
+/// A text as a label: at most [`LABEL_MAX`] bytes, cut at a character.
+fn label(text: &str) -> String {
+    text[..text.floor_char_boundary(LABEL_MAX)].into()
+}

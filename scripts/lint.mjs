@@ -1,0 +1,80 @@
+// `npm run lint`: formatting, clippy, types, and that the lock files name public registries only.
+// Every check runs, whatever the others say; each one that fails blocks.
+
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "./build.mjs";
+import { findNode, packageCommand } from "./dependencies.mjs";
+import { exitWith, say } from "./step.mjs";
+import { ensureToolchain } from "./toolchain.mjs";
+import { ROOT, WASM_TARGET } from "./workspace.mjs";
+
+const NPM_REGISTRY = "https://registry.npmjs.org/";
+const CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index";
+const TYPESCRIPT_PROJECTS = ["scripts", "sdk-wasm/js", "www", "tests"];
+const DENY_WARNINGS = ["--", "-D", "warnings"];
+
+async function main() {
+  say("Setting up");
+  // The site and the tests are typed against the SDK as published.
+  await build(["sdk"]);
+  const { wasmEnv } = await ensureToolchain();
+  const checks = {
+    "cargo fmt": () => command("cargo", ["fmt", "--all", "--check"]),
+    "Cargo.lock is current": () => command("cargo", ["metadata", "--locked", "--format-version", "1"], { quiet: true }),
+    "clippy, protocol": () => command("cargo", ["clippy", "--locked", "-p", "stepseal-protocol", "--all-targets", ...DENY_WARNINGS]),
+    "clippy, sdk-wasm and edge-worker": () => command("cargo", ["clippy", "--locked", "-p", "stepseal-sdk", "-p", "stepseal-edge", "--target", WASM_TARGET, ...DENY_WARNINGS], { env: wasmEnv }),
+    "package-lock.json": npmLockProblems,
+    "Cargo.lock": cargoLockProblems,
+  };
+  for (const project of TYPESCRIPT_PROJECTS) {
+    checks[`types, ${project}`] = () => command(findNode(), [packageCommand("typescript", "tsc"), "--noEmit", "-p", join(ROOT, project)]);
+  }
+  process.exitCode = report(checks);
+}
+
+function report(checks) {
+  say("Checking");
+  let failed = 0;
+  for (const [title, check] of Object.entries(checks)) {
+    const problems = check();
+    say(`  ${problems ? "✗" : "✓"} ${title}`);
+    if (!problems) continue;
+    failed += 1;
+    say(problems.trimEnd().replaceAll(/^/gm, "    | "));
+  }
+  const total = Object.keys(checks).length;
+  say(`\n${total - failed} checks passed, ${failed} failed`);
+  return failed > 0 ? 1 : 0;
+}
+
+/** What the command said when it failed; an empty string when it went well. */
+function command(program, args, { env = process.env, quiet = false } = {}) {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd: ROOT, env, encoding: "utf8", maxBuffer: 64 << 20 });
+  if (status === 0) return "";
+  return `${quiet ? "" : stdout}${stderr}${error?.message ?? ""}` || `exit code ${status}`;
+}
+
+function npmLockProblems() {
+  const { packages } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8"));
+  const problems = [];
+  for (const [path, entry] of Object.entries(packages)) {
+    if (entry.resolved && !entry.resolved.startsWith(NPM_REGISTRY)) problems.push(`${path} comes from ${entry.resolved}`);
+    // Without an entry for every platform, `npm ci` refuses the lock file.
+    for (const name of Object.keys(entry.optionalDependencies ?? {})) {
+      if (!packages[`node_modules/${name}`] && !packages[`${path}/node_modules/${name}`]) problems.push(`${path} wants ${name}, which has no entry`);
+    }
+  }
+  return problems.join("\n");
+}
+
+function cargoLockProblems() {
+  const lock = readFileSync(join(ROOT, "Cargo.lock"), "utf8");
+  return [...lock.matchAll(/^source = "([^"]+)"$/gm)]
+    .filter(([, source]) => source !== CRATES_IO)
+    .map(([, source]) => `a package comes from ${source}`)
+    .join("\n");
+}
+
+await main().catch(exitWith);

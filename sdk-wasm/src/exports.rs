@@ -1,0 +1,248 @@
+//! The functions that JavaScript calls. Times are milliseconds; `now` is monotonic, `wall` is Unix time. What may
+//! be large is `f64`, because that is what JavaScript has; it stays below 2^53.
+
+#![allow(unsafe_code, reason = "an exported name is unsafe because it could clash; these are the module's own")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "what crosses the boundary is small by construction, and `as` saturates where a host's clock is mad"
+)]
+
+use crate::state::state;
+use stepseal_protocol::ids::{ExecutionId, WriterId};
+use stepseal_protocol::keys::SessionKey;
+use stepseal_protocol::record::{Action, Config, EventType, Handle, Mark, Moment, Recorder, Reply};
+
+/// As it stands in every batch's header.
+const SDK: &str = concat!("stepseal-js/", env!("CARGO_PKG_VERSION"));
+/// Length of a seed and of a session's key.
+const KEY_LEN: usize = 32;
+/// More unused input than this is given back.
+const INPUT_KEPT: usize = 1 << 20;
+
+/// What [`next`] answers: an attempt is ready; see [`attempt_id`].
+pub const SEND: f64 = -1.0;
+/// What [`next`] answers: get a session.
+pub const RENEW_SESSION: f64 = -2.0;
+/// What [`next`] answers: there is nothing to do until something happens.
+pub const REST: f64 = -3.0;
+
+/// Makes room for `len` bytes that the next call reads; gives where to write them.
+#[unsafe(no_mangle)]
+pub extern "C" fn input(len: usize) -> *mut u8 {
+    let input = &mut state().input;
+    if input.len() < len || input.len() > INPUT_KEPT {
+        // Replaced and not resized: what stood there need not be copied.
+        *input = alloc::vec![0; len];
+    }
+    input.as_mut_ptr()
+}
+
+/// Starts the instance, once, before anything else. Input: 32 random bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn start(events_max: usize, bytes_max: usize, wait_max_ms: f64, page: bool, renewable: bool) {
+    let state = state();
+    let Some(seed) = state.input.first_chunk::<KEY_LEN>() else { return };
+    let config = Config {
+        batch_events_max: events_max,
+        batch_bytes_max: bytes_max,
+        batch_wait_max_ms: wait_max_ms as u64,
+        page,
+        renewable,
+        ..Config::new(SDK)
+    };
+    state.recorder = Some(Recorder::new(config, *seed));
+}
+
+/// The handle of a new writer, or -1 if the input is no execution id.
+#[unsafe(no_mangle)]
+pub extern "C" fn open(len: usize) -> i32 {
+    let Some((id, recorder)) = state().text_and_recorder(len) else { return -1 };
+    ExecutionId::parse(id).map_or(-1, |execution| recorder.open(execution, WriterId::default()).0 as i32)
+}
+
+/// Records the event of type number `event`, whose fields are the input. Whether [`next`] may have something new.
+#[unsafe(no_mangle)]
+pub extern "C" fn record(handle: u32, event: u32, len: usize, now: f64) -> bool {
+    let Some((fields, recorder)) = state().text_and_recorder(len) else { return false };
+    recorder.record(Handle(handle), event_type(event), fields, now as u64)
+}
+
+/// Cuts all there is; gives the mark to ask [`settled`] about.
+#[unsafe(no_mangle)]
+pub extern "C" fn flush() -> u32 {
+    state().recorder.as_mut().map_or(0, |recorder| recorder.flush().0)
+}
+
+/// Whether everything up to `mark` has its fate, or nothing further can happen to it.
+#[unsafe(no_mangle)]
+pub extern "C" fn settled(mark: u32) -> bool {
+    state().recorder.as_ref().is_none_or(|recorder| recorder.is_settled(Mark(mark)) || recorder.is_stuck())
+}
+
+/// Takes a session; false if it cannot be used. Input: its key's 32 bytes and its token. A `server_time` below 0
+/// is unknown.
+#[unsafe(no_mangle)]
+pub extern "C" fn session(len: usize, expires_at: f64, server_time: f64, now: f64, wall: f64) -> bool {
+    let state = state();
+    let Some(recorder) = &mut state.recorder else { return false };
+    // Taken, so that the key does not stay in the buffer.
+    let input = core::mem::take(&mut state.input);
+    let Some((key, token)) = input.get(..len).and_then(|input| input.split_first_chunk::<KEY_LEN>()) else {
+        return false;
+    };
+    let Ok(token) = core::str::from_utf8(token) else { return false };
+    let key = SessionKey::from_bytes(*key);
+    recorder.accept_session(token, key, expires_at as u64, known(server_time), moment(now, wall)).is_ok()
+}
+
+/// No session could be got.
+#[unsafe(no_mangle)]
+pub extern "C" fn renewal_failed(now: f64) {
+    if let Some(recorder) = &mut state().recorder {
+        recorder.renewal_failed(now as u64);
+    }
+}
+
+/// What to do: [`SEND`], [`RENEW_SESSION`], [`REST`], or how many milliseconds to wait.
+#[unsafe(no_mangle)]
+pub extern "C" fn next(now: f64, wall: f64) -> f64 {
+    let state = state();
+    let Some(recorder) = &mut state.recorder else { return REST };
+    match recorder.next_action(moment(now, wall)) {
+        Action::Send(attempt) => {
+            state.attempt = Some(attempt);
+            SEND
+        }
+        Action::RenewSession => RENEW_SESSION,
+        Action::Wait(ms) => ms as f64,
+        Action::Rest => REST,
+    }
+}
+
+/// Like [`next`] while the page goes away: whether there is one more attempt to send.
+#[unsafe(no_mangle)]
+pub extern "C" fn next_at_exit(now: f64, wall: f64) -> bool {
+    let state = state();
+    state.attempt = state.recorder.as_mut().and_then(|recorder| recorder.next_at_exit(moment(now, wall)));
+    state.attempt.is_some()
+}
+
+/// The number of the attempt handed out last.
+#[unsafe(no_mangle)]
+pub extern "C" fn attempt_id() -> u32 {
+    state().attempt.as_ref().map_or(0, |attempt| attempt.id)
+}
+
+/// Whether that attempt shall outlive the page.
+#[unsafe(no_mangle)]
+pub extern "C" fn attempt_keepalive() -> bool {
+    state().attempt.as_ref().is_some_and(|attempt| attempt.keepalive)
+}
+
+/// Where that attempt's request stands in memory, until the next call.
+#[unsafe(no_mangle)]
+pub extern "C" fn attempt_request() -> *const u8 {
+    state().attempt.as_ref().map_or(core::ptr::null(), |attempt| attempt.request.as_ptr())
+}
+
+/// How long that request is, in bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn attempt_len() -> usize {
+    state().attempt.as_ref().map_or(0, |attempt| attempt.request.len())
+}
+
+/// Gives that attempt's memory back.
+#[unsafe(no_mangle)]
+pub extern "C" fn attempt_taken() {
+    state().attempt = None;
+}
+
+/// Takes in an attempt's outcome. Times below 0 are unknown. Input, a line each: the reply's code, the digest it
+/// says is stored, and the reasons of its verdicts.
+#[unsafe(no_mangle)]
+#[allow(clippy::too_many_arguments, reason = "a reply has this many numbers")]
+pub extern "C" fn settle(
+    attempt: u32,
+    len: usize,
+    status: u32,
+    server_time: f64,
+    retry_after_ms: f64,
+    rejected: f64,
+    round_trip: f64,
+    now: f64,
+    wall: f64,
+) {
+    let Some((text, recorder)) = state().text_and_recorder(len) else { return };
+    let mut lines = text.splitn(3, '\n');
+    let mut line = || lines.next().unwrap_or("");
+    let reply = Reply {
+        status: status as u16,
+        code: line(),
+        stored_sha256: line(),
+        rejected_because: line(),
+        server_time_ms: known(server_time),
+        retry_after_ms: known(retry_after_ms),
+        rejected: rejected as u64,
+    };
+    recorder.settle(attempt, &reply, round_trip as u64, moment(now, wall));
+}
+
+/// How many events met a fate: 0 stored, 1 rejected, 2 dropped, 3 pending.
+#[unsafe(no_mangle)]
+pub extern "C" fn count(fate: u32) -> f64 {
+    let Some(recorder) = &state().recorder else { return 0.0 };
+    let counts = recorder.counts();
+    let count = match fate {
+        0 => counts.stored,
+        1 => counts.rejected,
+        2 => counts.dropped,
+        _ => counts.pending,
+    };
+    count as f64
+}
+
+/// Number `index` of the reasons why events were rejected or dropped: its name's length, to be read at
+/// [`output`], or 0 if there are no more.
+#[unsafe(no_mangle)]
+pub extern "C" fn reason(index: usize) -> usize {
+    let state = state();
+    let reason = state.recorder.as_ref().and_then(|recorder| recorder.reasons().nth(index));
+    state.output = reason.map_or("", |(name, _)| name).into();
+    state.output.len()
+}
+
+/// How many events reason number `index` met.
+#[unsafe(no_mangle)]
+pub extern "C" fn reason_count(index: usize) -> f64 {
+    let recorder = state().recorder.as_ref();
+    recorder.and_then(|recorder| recorder.reasons().nth(index)).map_or(0.0, |(_, count)| count as f64)
+}
+
+/// Where the text that the last call made stands in memory.
+#[unsafe(no_mangle)]
+pub extern "C" fn output() -> *const u8 {
+    state().output.as_ptr()
+}
+
+fn event_type(number: u32) -> EventType {
+    match number {
+        0 => EventType::Start,
+        1 => EventType::State,
+        2 => EventType::Open,
+        3 => EventType::Step,
+        4 => EventType::Log,
+        5 => EventType::Score,
+        _ => EventType::End,
+    }
+}
+
+fn moment(now: f64, wall: f64) -> Moment {
+    Moment { monotonic_ms: now as u64, wall_ms: wall as u64 }
+}
+
+fn known(number: f64) -> Option<u64> {
+    (number >= 0.0).then_some(number as u64)
+}

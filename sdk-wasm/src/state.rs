@@ -1,0 +1,53 @@
+//! What one instance of the module keeps: a recorder, and the buffers at its boundary.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::UnsafeCell;
+use stepseal_protocol::record::{Attempt, Recorder};
+
+/// Everything that an instance keeps. A page that wants two recorders makes two instances.
+pub(crate) struct State {
+    /// `None` until it is started.
+    pub(crate) recorder: Option<Recorder>,
+    /// What JavaScript wrote for the next call.
+    pub(crate) input: Vec<u8>,
+    /// A text for JavaScript to read after the last call.
+    pub(crate) output: String,
+    /// The attempt handed out last.
+    pub(crate) attempt: Option<Attempt>,
+}
+
+impl State {
+    /// The first `len` bytes of the input, which JavaScript wrote as UTF-8, and the recorder to hand them to.
+    #[allow(unsafe_code)]
+    pub(crate) fn text_and_recorder(&mut self, len: usize) -> Option<(&str, &mut Recorder)> {
+        let bytes = self.input.get(..len)?;
+        // SAFETY: the face writes texts by `TextEncoder.encodeInto`, which writes whole characters of UTF-8
+        // (Encoding Standard, §9.2). Checking again would cost a pass over every recorded byte.
+        let text = unsafe { core::str::from_utf8_unchecked(bytes) };
+        Some((text, self.recorder.as_mut()?))
+    }
+}
+
+struct Instance(UnsafeCell<State>);
+
+// SAFETY: the module is built without threads.
+#[allow(unsafe_code)]
+unsafe impl Sync for Instance {}
+
+static INSTANCE: Instance = Instance(UnsafeCell::new(State {
+    recorder: None,
+    input: Vec::new(),
+    output: String::new(),
+    attempt: None,
+}));
+
+/// The instance's state. `'static` because JavaScript's calls have no lifetime.
+///
+/// No two of these are alive at once: each export takes one and drops it before it returns, the module has one
+/// thread, and as it imports nothing no export can be entered while another runs.
+#[allow(unsafe_code)]
+pub(crate) fn state() -> &'static mut State {
+    // SAFETY: see above.
+    unsafe { &mut *INSTANCE.0.get() }
+}

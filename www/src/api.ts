@@ -1,0 +1,214 @@
+/**
+ * The HTTP API as this dashboard uses it: typed replies, problem documents as
+ * errors. Who asks is `session.ts`'s matter; what is shown, the pages'.
+ */
+
+import { authorize, endSession } from "./session.ts";
+
+export type ExecutionStatus = "running" | "waiting" | "completed" | "failed" | "cancelled" | "abandoned";
+
+/** Exclusive buckets: they add up. */
+export interface Usage {
+  readonly input?: number;
+  readonly cache_read?: number;
+  readonly cache_write?: number;
+  readonly output?: number;
+  readonly reasoning?: number;
+}
+
+export interface Execution {
+  readonly id: string;
+  readonly name: string | null;
+  readonly agent: string | null;
+  readonly pipeline: string | null;
+  readonly user: string | null;
+  readonly session: string | null;
+  readonly environment: string | null;
+  readonly release: string | null;
+  readonly tags: readonly string[];
+  readonly status: ExecutionStatus;
+  readonly started_at: number;
+  readonly ended_at: number | null;
+  readonly duration_ms: number | null;
+  readonly events: number;
+  readonly steps: number;
+  readonly error_steps: number;
+  readonly models: readonly string[];
+  readonly tools: readonly string[];
+  readonly usage: Usage;
+  readonly cost_usd: number | null;
+  readonly completeness: "complete" | "incomplete" | "open";
+  readonly subject: string | null;
+  readonly provenance: "backend" | "origin" | "server";
+  readonly received_at: number;
+  readonly updated_at: number;
+}
+
+export interface ExecutionDetail extends Execution {
+  readonly metadata?: unknown;
+  readonly input?: unknown;
+  readonly output?: unknown;
+  readonly error?: unknown;
+  readonly writers: readonly { readonly writer: string; readonly batches: number; readonly events: number }[];
+}
+
+/** A recorded step. The page that recorded it chose its fields, so each is checked where it is shown. */
+export interface Step {
+  readonly id?: unknown;
+  readonly kind?: unknown;
+  readonly name?: unknown;
+  readonly at?: unknown;
+  readonly duration_ms?: unknown;
+  readonly status?: unknown;
+  readonly parent?: unknown;
+  readonly input?: unknown;
+  readonly output?: unknown;
+  readonly reasoning?: unknown;
+  readonly error?: unknown;
+  readonly model?: unknown;
+  readonly provider?: unknown;
+  readonly usage?: unknown;
+  readonly cost_usd?: unknown;
+  readonly ttft_ms?: unknown;
+  readonly tool?: unknown;
+  readonly metadata?: unknown;
+  readonly writer: string;
+  readonly k: number;
+  readonly n: number;
+}
+
+export interface Project {
+  readonly id: string;
+  readonly name: string;
+  readonly status: string;
+  readonly origins: readonly string[];
+  readonly publishable_key: string;
+}
+
+export interface ExecutionList {
+  readonly executions: readonly Execution[];
+  readonly next_cursor: string | null;
+  readonly window: { readonly from: number | null; readonly to: number | null };
+}
+
+export interface StepList {
+  readonly steps: readonly Step[];
+  readonly next_cursor: string | null;
+}
+
+export type Verdict = "verified" | "tampered" | "incomplete" | "unsigned" | "key_retired" | "deleted";
+
+export interface VerifiedBatch {
+  readonly writer: string;
+  readonly k: number;
+  readonly batch_id: string;
+  readonly n: number;
+  readonly count: number;
+  readonly sha256: string;
+  readonly received_at: number;
+  readonly provenance: string;
+  readonly verdict: Verdict;
+  readonly reason: string | null;
+}
+
+export interface Verification {
+  readonly execution: string;
+  readonly verdict: Verdict;
+  readonly tail_unknown: boolean;
+  readonly batches: readonly VerifiedBatch[];
+  readonly missing: readonly { readonly writer: string; readonly from: number; readonly to: number }[];
+  readonly dropped: readonly {
+    readonly writer: string;
+    readonly from: number | null;
+    readonly to: number | null;
+    readonly count: number;
+    readonly reason: string;
+  }[];
+  readonly next_cursor: string | null;
+}
+
+/** A reply other than success, in the words of its problem document. */
+export class Problem extends Error {
+  override readonly name = "Problem";
+  /** HTTP status; 0 if no reply came. */
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export const MAX_PAGE = 200;
+
+export function readProject(signal?: AbortSignal): Promise<Project> {
+  return read<Project>("/v1/project", {}, signal);
+}
+
+/** Reads the project under a key that is not the session's yet: the way to learn whether the key is good. */
+export async function readProjectWith(key: string): Promise<Project> {
+  return parse<Project>(await send("/v1/project", undefined, key));
+}
+
+export function listExecutions(
+  query: { status?: string; name?: string; limit?: number; cursor?: string },
+  signal?: AbortSignal,
+): Promise<ExecutionList> {
+  return read<ExecutionList>("/v1/executions", query, signal);
+}
+
+export function readExecution(id: string, signal?: AbortSignal): Promise<ExecutionDetail> {
+  const path = `/v1/executions/${encodeURIComponent(id)}`;
+  return read<{ execution: ExecutionDetail }>(path, {}, signal).then((reply) => reply.execution);
+}
+
+export function listSteps(id: string, query: { limit?: number; cursor?: string }, signal?: AbortSignal): Promise<StepList> {
+  return read<StepList>(`/v1/executions/${encodeURIComponent(id)}/steps`, query, signal);
+}
+
+export function verifyExecution(id: string, query: { cursor?: string }, signal?: AbortSignal): Promise<Verification> {
+  return read<Verification>(`/v1/executions/${encodeURIComponent(id)}/verify`, query, signal);
+}
+
+async function read<T>(
+  path: string,
+  query: Record<string, string | number | undefined>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== "") parameters.set(name, String(value));
+  }
+  const search = parameters.size === 0 ? "" : `?${parameters}`;
+  try {
+    return await parse<T>(await send(path + search, signal));
+  } catch (error) {
+    if (error instanceof Problem && error.status === 401) endSession(`Signed out: ${error.message}`);
+    throw error;
+  }
+}
+
+async function send(path: string, signal?: AbortSignal, key?: string): Promise<Response> {
+  const request: RequestInit = { headers: { accept: "application/json" }, cache: "no-store", signal: signal ?? null };
+  try {
+    return await fetch(path, authorize(request, key));
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Problem(0, "unreachable", "The server did not answer. Is it running, and are you online?");
+  }
+}
+
+async function parse<T>(reply: Response): Promise<T> {
+  const document: unknown = await reply.json().catch(() => null);
+  if (reply.ok && document !== null) return document as T;
+  throw problemOf(reply, document);
+}
+
+function problemOf(reply: Response, document: unknown): Problem {
+  const fields = (typeof document === "object" && document !== null ? document : {}) as Record<string, unknown>;
+  const text = (name: string) => (typeof fields[name] === "string" ? fields[name] : null);
+  const message = text("detail") ?? text("title") ?? `The server answered ${reply.status} without saying why.`;
+  return new Problem(reply.status, text("code") ?? "unknown", message);
+}

@@ -1,0 +1,107 @@
+/** The shell: who is signed in, which page is shown, and the bar above both. */
+
+import { readProject } from "./api.ts";
+import { el, on, recorded, replaceChildren } from "./dom.ts";
+import { icon } from "./icons.ts";
+import { showExecution } from "./pages/execution.ts";
+import { forgetExecutions, showExecutions } from "./pages/executions.ts";
+import { showSignIn } from "./pages/sign-in.ts";
+import { routeOf, startRouter, type Route } from "./router.ts";
+import { endSession, isSignedIn, onSessionEnd, role } from "./session.ts";
+
+const bar = document.getElementById("bar")!;
+const main = document.getElementById("main")!;
+/** Aborts what the page that is left had begun. */
+let leave = new AbortController();
+/** Known once the playground was opened. */
+let closePlayground = () => {};
+
+startRouter((route) => {
+  show(route);
+  // The next Tab goes on in the new page, and a screen reader says which one it is.
+  (main.querySelector<HTMLElement>("h1") ?? main).focus({ preventScroll: true });
+});
+onSessionEnd((reason) => {
+  forgetExecutions();
+  closePlayground();
+  signIn(reason);
+});
+if (isSignedIn()) enter();
+else signIn(null);
+
+function signIn(reason: string | null): void {
+  leave.abort();
+  document.title = "Sign in · Stepseal";
+  bar.hidden = true;
+  showSignIn(main, reason, enter);
+}
+
+function enter(): void {
+  bar.hidden = false;
+  drawBar();
+  show(routeOf(location.pathname));
+}
+
+function show(route: Route): void {
+  if (!isSignedIn()) return;
+  leave.abort();
+  leave = new AbortController();
+  const context = { host: pageHost(), signal: leave.signal };
+  markCurrent(route);
+  switch (route.page) {
+    case "executions":
+      return showExecutions(context);
+    case "execution":
+      return showExecution(context, route.id);
+    case "playground":
+      return void openPlayground(context);
+    case "unknown":
+      return showUnknown(context.host);
+  }
+}
+
+/** A fresh element for each page: what a left page still draws goes nowhere. */
+function pageHost(): HTMLElement {
+  const host = el("div", { class: "page" });
+  replaceChildren(main, host);
+  return host;
+}
+
+async function openPlayground(context: { host: HTMLElement; signal: AbortSignal }): Promise<void> {
+  const page = await import("./pages/playground.ts");
+  closePlayground = page.closePlayground;
+  if (!context.signal.aborted) page.showPlayground(context);
+}
+
+function showUnknown(host: HTMLElement): void {
+  document.title = "Not found · Stepseal";
+  replaceChildren(host, el("div", { class: "empty" }, el("h1", { tabindex: "-1" }, "No such page"), el("p", null, el("a", { href: "/" }, "All executions"))));
+}
+
+function drawBar(): void {
+  const project = el("span", { class: "project" });
+  const signOut = on(el("button", { type: "button", class: "link" }, "Sign out"), { click: () => endSession() });
+  replaceChildren(
+    bar,
+    el("a", { class: "brand", href: "/" }, icon("seal"), "Stepseal"),
+    el("nav", { "aria-label": "Pages" },
+      el("a", { href: "/", "data-page": "executions" }, "Executions"),
+      el("a", { href: "/playground", "data-page": "playground" }, "Playground")),
+    el("span", { class: "spacer" }),
+    project,
+    signOut,
+  );
+  readProject().then(
+    ({ name }) => replaceChildren(project, recorded(name), el("span", { class: "role" }, role())),
+    // The page below says what is wrong; the bar only lacks the name.
+    () => {},
+  );
+}
+
+function markCurrent(route: Route): void {
+  for (const link of bar.querySelectorAll<HTMLElement>("nav a")) {
+    const current = link.dataset["page"] === route.page || (route.page === "execution" && link.dataset["page"] === "executions");
+    if (current) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Transcripts recorded as executions through the SDK, one after the other:
+ * one `llm` step an assistant message, one `tool` step a tool call below it.
+ * No DOM here; whoever watches is told after each change.
+ */
+
+import type { Recorder } from "stepseal";
+import { answerOf, planSteps, requestOf, type Fault, type PlannedStep, type Reading, type Transcript } from "./transcripts.ts";
+
+/** What became of events; each event has exactly one of these fates. */
+export interface Fates {
+  readonly stored: number;
+  readonly pending: number;
+  readonly dropped: number;
+  readonly rejected: number;
+}
+
+export interface RecordedRun {
+  readonly execution: string;
+  readonly name: string;
+  readonly messages: number;
+  readonly steps: number;
+  /** Null until the run was flushed. */
+  readonly fates: Fates | null;
+}
+
+export interface Watcher {
+  recorded(run: RecordedRun): void;
+  flushed(run: RecordedRun, total: Fates): void;
+  faulty(fault: Fault): void;
+}
+
+export const NO_FATES: Fates = { stored: 0, pending: 0, dropped: 0, rejected: 0 };
+
+/** Work between two pauses: under a frame, so that the page stays responsive. */
+const SLICE_MS = 8;
+
+/** Records until the readings end or `signal` aborts. */
+export async function recordTranscripts(recorder: Recorder, readings: Iterable<Reading>, watcher: Watcher, signal: AbortSignal): Promise<void> {
+  const pause = pacer();
+  let before = NO_FATES;
+  for (const reading of readings) {
+    if (signal.aborted) return;
+    if (reading.kind === "fault") {
+      watcher.faulty(reading.fault);
+      await pause();
+      continue;
+    }
+    const run = await recordTranscript(recorder, reading.transcript, pause);
+    watcher.recorded(run);
+    const total: Fates = await recorder.flush();
+    watcher.flushed({ ...run, fates: difference(total, before) }, total);
+    before = total;
+    await pause();
+  }
+}
+
+async function recordTranscript(recorder: Recorder, transcript: Transcript, pause: () => Promise<void>): Promise<RecordedRun> {
+  const execution = recorder.startExecution({
+    name: transcript.name,
+    environment: "playground",
+    metadata: transcript.metadata,
+    input: requestOf(transcript),
+    ...(transcript.agent === null ? {} : { agent: transcript.agent }),
+  });
+  const plan = planSteps(transcript);
+  const ids: string[] = [];
+  for (const step of plan) {
+    ids.push(execution.recordStep(stepRecord(step, ids)));
+    await pause();
+  }
+  execution.complete({ output: answerOf(transcript) });
+  return { execution: execution.id, name: transcript.name, messages: transcript.messages.length, steps: plan.length, fates: null };
+}
+
+type StepRecord = Parameters<ReturnType<Recorder["startExecution"]>["recordStep"]>[0];
+
+function stepRecord(step: PlannedStep, ids: readonly string[]): StepRecord {
+  if (step.kind === "llm") {
+    return {
+      kind: "llm", name: step.name, input: step.input, output: step.output,
+      ...(step.model === null ? {} : { model: step.model }),
+      ...(step.reasoning === null ? {} : { reasoning: step.reasoning }),
+    };
+  }
+  return {
+    kind: "tool", name: step.name, input: step.input, parent: ids[step.parent]!,
+    tool: step.call_id === null ? { name: step.name } : { name: step.name, call_id: step.call_id },
+    // Without a reply in the transcript it is not known that the tool ran.
+    ...(step.answered ? { output: step.output } : { status: "cancelled" as const }),
+  };
+}
+
+function difference(now: Fates, before: Fates): Fates {
+  return {
+    stored: now.stored - before.stored,
+    // Everything before this run was flushed too; what is pending of it is counted with it.
+    pending: now.pending - before.pending,
+    dropped: now.dropped - before.dropped,
+    rejected: now.rejected - before.rejected,
+  };
+}
+
+/** A function that lets the page draw and react once a slice of time is used up. */
+function pacer(): () => Promise<void> {
+  let sliceStart = performance.now();
+  return async () => {
+    if (performance.now() - sliceStart < SLICE_MS) return;
+    await new Promise((resume) => setTimeout(resume, 0));
+    sliceStart = performance.now();
+  };
+}

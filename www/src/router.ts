@@ -1,0 +1,45 @@
+/** Plain paths, changed through the History API; unknown paths reach the same document (see `wrangler.toml`, assets). */
+
+export type Route =
+  | { readonly page: "executions" }
+  | { readonly page: "execution"; readonly id: string }
+  | { readonly page: "playground" }
+  | { readonly page: "unknown" };
+
+export function routeOf(path: string): Route {
+  const parts = path.split("/").filter((part) => part !== "");
+  if (parts.length === 0) return { page: "executions" };
+  if (parts.length === 1 && parts[0] === "playground") return { page: "playground" };
+  if (parts.length === 2 && parts[0] === "executions") {
+    const id = decoded(parts[1]!);
+    if (id !== null) return { page: "execution", id };
+  }
+  return { page: "unknown" };
+}
+
+export function executionPath(id: string): string {
+  return `/executions/${encodeURIComponent(id)}`;
+}
+
+/** Follows same-origin links without reloading; whoever wants a new tab gets one. */
+export function startRouter(show: (route: Route) => void): void {
+  document.addEventListener("click", (event) => {
+    if (event.defaultPrevented || event.button !== 0) return;
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const link = (event.target as Element).closest("a");
+    if (!link || link.origin !== location.origin || link.hasAttribute("download") || link.target === "_blank") return;
+    event.preventDefault();
+    if (link.href !== location.href) history.pushState(null, "", link.href);
+    window.scrollTo(0, 0);
+    show(routeOf(location.pathname));
+  });
+  window.addEventListener("popstate", () => show(routeOf(location.pathname)));
+}
+
+function decoded(part: string): string | null {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return null;
+  }
+}
