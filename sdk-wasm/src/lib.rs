@@ -11,7 +11,7 @@
 //! than everything else here together. A panic would be a bug of ours; it traps, and the face, which guards
 //! every call, goes on without recording.
 
-#![no_std]
+#![cfg_attr(target_arch = "wasm32", no_std)]
 
 extern crate alloc;
 

@@ -19,6 +19,7 @@ export interface Attributes {
   placeholder?: string;
   for?: string;
   accept?: string;
+  list?: string;
   autocomplete?: string;
   /** Paths of this application only: the value must begin with one slash. */
   href?: string;

@@ -35,7 +35,19 @@ export const NO_FATES: Fates = { stored: 0, pending: 0, dropped: 0, rejected: 0 
 /** Work between two pauses: under a frame, so that the page stays responsive. */
 const SLICE_MS = 8;
 
-/** Records until the readings end or `signal` aborts. */
+/** How long one run may take to be stored before the recording is given up. */
+const FLUSH_TIMEOUT_MS = 20_000;
+
+/** Nothing gets through: recording more would only fill the page's memory. */
+export class NothingStored extends Error {
+  override readonly name = "NothingStored";
+}
+
+/**
+ * Records until the readings end or `signal` aborts. A run is flushed before the next begins, so that what
+ * became of its events is known and no more than one waits in memory.
+ * @throws NothingStored if a whole run waits in vain
+ */
 export async function recordTranscripts(recorder: Recorder, readings: Iterable<Reading>, watcher: Watcher, signal: AbortSignal): Promise<void> {
   const pause = pacer();
   let before = NO_FATES;
@@ -48,8 +60,12 @@ export async function recordTranscripts(recorder: Recorder, readings: Iterable<R
     }
     const run = await recordTranscript(recorder, reading.transcript, pause);
     watcher.recorded(run);
-    const total: Fates = await recorder.flush();
-    watcher.flushed({ ...run, fates: difference(total, before) }, total);
+    const total: Fates = await recorder.flush({ timeout_ms: FLUSH_TIMEOUT_MS });
+    const fates = difference(total, before);
+    watcher.flushed({ ...run, fates }, total);
+    if (fates.pending > 0 && fates.stored === 0) {
+      throw new NothingStored(recorder.status.last_error ?? "the server does not answer; what was recorded waits in this page");
+    }
     before = total;
     await pause();
   }
@@ -94,7 +110,6 @@ function stepRecord(step: PlannedStep, ids: readonly string[]): StepRecord {
 function difference(now: Fates, before: Fates): Fates {
   return {
     stored: now.stored - before.stored,
-    // Everything before this run was flushed too; what is pending of it is counted with it.
     pending: now.pending - before.pending,
     dropped: now.dropped - before.dropped,
     rejected: now.rejected - before.rejected,

@@ -7,7 +7,7 @@ import { count, duration, plural, timestamp } from "../format.ts";
 import { layOutSteps, spanOf, stepKey } from "../step-tree.ts";
 import { factList, stepView, type StepView } from "../step-view.ts";
 import { errorView, valueSection } from "../value-view.ts";
-import { verificationParts } from "../verification-view.ts";
+import { verificationParts, type VerificationParts } from "../verification-view.ts";
 import type { PageContext } from "./page.ts";
 
 const REFRESH_MS = 4_000;
@@ -17,109 +17,130 @@ interface LoadedSteps {
   readonly cursor: string | null;
 }
 
-export function showExecution({ host, signal }: PageContext, id: string): void {
+export function showExecution(context: PageContext, id: string): void {
   document.title = "Execution · Stepseal";
-  const head = el("div");
-  const verification = verificationParts(id, signal);
-  const problem = el("div", { "aria-live": "polite" });
-  const contents = el("div", { class: "execution-contents" });
-  const stepsPart = el("section", { class: "steps", "aria-label": "Steps" });
-  const open = new Set<string>();
-  let views: StepView[] = [];
-  let loaded: LoadedSteps = { steps: [], cursor: null };
-  let execution: ExecutionDetail | null = null;
+  new ExecutionPage(context, id).start();
+}
 
-  replaceChildren(host, head, problem, verification.result, contents, stepsPart);
-  replaceChildren(head, el("p", { class: "faint" }, "Loading…"));
-  void load();
-  whileVisible(REFRESH_MS, signal, () => {
-    if (execution === null || execution.status === "running" || execution.status === "waiting") void load();
-  });
+class ExecutionPage {
+  readonly #host: HTMLElement;
+  readonly #signal: AbortSignal;
+  readonly #id: string;
+  readonly #verification: VerificationParts;
+  readonly #head = el("div", null, el("p", { class: "faint" }, "Loading…"));
+  readonly #problem = el("div", { "aria-live": "polite" });
+  readonly #contents = el("div", { class: "execution-contents" });
+  readonly #steps = el("section", { class: "steps", "aria-label": "Steps" });
+  /** Keys of the steps that are open, kept over refreshes. */
+  readonly #open = new Set<string>();
+  #views: StepView[] = [];
+  #loaded: LoadedSteps = { steps: [], cursor: null };
+  #execution: ExecutionDetail | null = null;
 
-  async function load(): Promise<void> {
+  constructor({ host, signal }: PageContext, id: string) {
+    this.#host = host;
+    this.#signal = signal;
+    this.#id = id;
+    this.#verification = verificationParts(id, signal);
+  }
+
+  start(): void {
+    replaceChildren(this.#host, this.#head, this.#problem, this.#verification.result, this.#contents, this.#steps);
+    this.#steps.hidden = true;
+    void this.#load();
+    whileVisible(REFRESH_MS, this.#signal, () => {
+      if (this.#execution === null || isOpen(this.#execution)) void this.#load();
+    });
+  }
+
+  async #load(): Promise<void> {
     try {
-      const fresh = await readExecution(id, signal);
-      const isFirst = execution === null;
-      const changed = isFirst || fresh.updated_at !== execution!.updated_at || fresh.events !== execution!.events;
-      execution = fresh;
-      if (!changed) return;
-      loaded = await readSteps(id, loaded.steps.length, signal);
-      document.title = `${fresh.name ?? fresh.id} · Stepseal`;
-      replaceChildren(problem);
-      verification.reset();
-      replaceChildren(head, header(fresh, verification.button));
-      if (isFirst) head.querySelector<HTMLElement>("h1")?.focus();
-      replaceChildren(contents, ...executionContents(fresh));
-      renderSteps();
+      const fresh = await readExecution(this.#id, this.#signal);
+      const before = this.#execution;
+      if (before !== null && fresh.updated_at === before.updated_at && fresh.events === before.events) return;
+      this.#loaded = await readSteps(this.#id, this.#loaded.steps.length, this.#signal);
+      this.#execution = fresh;
+      this.#draw(fresh);
+      if (before === null) this.#head.querySelector<HTMLElement>("h1")?.focus({ preventScroll: true });
     } catch (error) {
-      fail(error);
+      this.#fail(error);
     }
   }
 
-  async function loadMore(button: HTMLButtonElement): Promise<void> {
-    if (loaded.cursor === null) return;
+  async #loadMore(button: HTMLButtonElement): Promise<void> {
+    if (this.#loaded.cursor === null || this.#execution === null) return;
     button.disabled = true;
     try {
-      const page = await listSteps(id, { limit: MAX_PAGE, cursor: loaded.cursor }, signal);
-      loaded = { steps: [...loaded.steps, ...page.steps], cursor: page.next_cursor };
-      renderSteps();
-      stepsPart.querySelector<HTMLElement>(".load-more")?.focus();
+      const page = await listSteps(this.#id, { limit: MAX_PAGE, cursor: this.#loaded.cursor }, this.#signal);
+      this.#loaded = { steps: [...this.#loaded.steps, ...page.steps], cursor: page.next_cursor };
+      this.#drawSteps(this.#execution);
+      this.#steps.querySelector<HTMLElement>(".load-more")?.focus();
     } catch (error) {
       button.disabled = false;
-      fail(error);
+      this.#fail(error);
     }
   }
 
-  function fail(error: unknown): void {
-    if (signal.aborted) return;
+  #fail(error: unknown): void {
+    if (this.#signal.aborted) return;
     if (error instanceof Problem && error.status === 404) {
-      replaceChildren(host, notFound(id));
+      replaceChildren(this.#host, notFound(this.#id));
       return;
     }
-    if (execution === null) replaceChildren(head);
-    replaceChildren(problem, notice("problem", error instanceof Error ? error.message : String(error)));
+    if (this.#execution === null) replaceChildren(this.#head);
+    replaceChildren(this.#problem, notice("problem", error instanceof Error ? error.message : String(error)));
   }
 
-  function renderSteps(): void {
-    const span = spanOf(loaded.steps, execution!.started_at, execution!.ended_at);
-    views = layOutSteps(loaded.steps).map((row) =>
-      stepView(row, span, open.has(row.key), (isOpen) => (isOpen ? open.add(row.key) : open.delete(row.key))),
+  #draw(execution: ExecutionDetail): void {
+    document.title = `${execution.name ?? execution.id} · Stepseal`;
+    replaceChildren(this.#problem);
+    this.#verification.reset();
+    replaceChildren(this.#head, header(execution, this.#verification.button));
+    replaceChildren(this.#contents, ...executionContents(execution));
+    this.#drawSteps(execution);
+  }
+
+  #drawSteps(execution: ExecutionDetail): void {
+    const { steps, cursor } = this.#loaded;
+    const span = spanOf(steps, execution.started_at, execution.ended_at);
+    this.#views = layOutSteps(steps).map((row) =>
+      stepView(row, span, this.#open.has(row.key), (open) => (open ? this.#open.add(row.key) : this.#open.delete(row.key))),
     );
-    const list = el("ol", { class: "step-list" }, ...views.map((view) => view.item));
-    on(list, { keydown: moveBetweenSteps });
+    const list = el("ol", { class: "step-list" }, ...this.#views.map((view) => view.item));
+    on(list, { keydown: (event) => this.#moveBetweenSteps(event) });
+    const none = this.#views.length === 0;
+    this.#steps.hidden = false;
     replaceChildren(
-      stepsPart,
-      stepsHead(),
-      views.length === 0 ? el("p", { class: "empty faint" }, "No step is stored.") : list,
-      loaded.cursor === null ? null : moreButton(),
+      this.#steps,
+      this.#stepsHead(execution),
+      none ? el("p", { class: "empty faint" }, "No step is stored.") : axis(span.end - span.start),
+      none ? null : list,
+      cursor === null ? null : this.#moreButton(),
     );
-    if (views.length > 0) list.before(axis(span.end - span.start));
   }
 
-  function stepsHead(): HTMLElement {
-    const toggleAll = (isOpen: boolean) => () => views.forEach((view) => view.toggle(isOpen));
-    const total = Math.max(execution!.steps, loaded.steps.length);
-    const shown = loaded.cursor === null ? count(total) : `${count(loaded.steps.length)} of ${count(total)}`;
+  #stepsHead(execution: ExecutionDetail): HTMLElement {
+    const { steps, cursor } = this.#loaded;
+    const total = Math.max(execution.steps, steps.length);
+    const shown = cursor === null ? count(total) : `${count(steps.length)} of ${count(total)}`;
+    const all = (label: string, open: boolean) =>
+      on(el("button", { type: "button", class: "link" }, label), { click: () => this.#views.forEach((view) => view.toggle(open)) });
     return el(
       "div",
       { class: "section-head" },
       el("h2", null, "Steps ", el("span", { class: "faint" }, shown)),
-      views.length === 0 ? null : el(
-        "div",
-        { class: "actions" },
-        on(el("button", { type: "button", class: "link" }, "Open all"), { click: toggleAll(true) }),
-        on(el("button", { type: "button", class: "link" }, "Close all"), { click: toggleAll(false) }),
-      ),
+      steps.length === 0 ? null : el("div", { class: "actions" }, all("Open all", true), all("Close all", false)),
     );
   }
 
-  function moreButton(): HTMLElement {
+  #moreButton(): HTMLElement {
     const button = el("button", { type: "button", class: "load-more" }, "Load more steps");
-    return el("div", { class: "list-foot" }, on(button, { click: () => void loadMore(button) }));
+    return el("div", { class: "list-foot" }, on(button, { click: () => void this.#loadMore(button) }));
   }
 
   /** Up and down walk the lines, left and right close and open, as in any tree. */
-  function moveBetweenSteps(event: KeyboardEvent): void {
+  #moveBetweenSteps(event: KeyboardEvent): void {
+    const views = this.#views;
     const at = views.findIndex((view) => view.line === event.target);
     if (at < 0) return;
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: views.length - 1 }[event.key];
@@ -129,6 +150,10 @@ export function showExecution({ host, signal }: PageContext, id: string): void {
     else return;
     event.preventDefault();
   }
+}
+
+function isOpen(execution: ExecutionDetail): boolean {
+  return execution.status === "running" || execution.status === "waiting";
 }
 
 /** The first page, or as many as were shown before. */

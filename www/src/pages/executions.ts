@@ -11,8 +11,6 @@ import type { PageContext } from "./page.ts";
 
 const PAGE_SIZE = 50;
 const REFRESH_MS = 5_000;
-/** Typing is one search, not one per letter. */
-const TYPING_PAUSE_MS = 250;
 const STATUSES = ["running", "waiting", "completed", "failed", "cancelled", "abandoned"];
 
 interface Filter {
@@ -27,181 +25,222 @@ export function forgetExecutions(): void {
   remembered = null;
 }
 
-export function showExecutions({ host, signal }: PageContext): void {
+export function showExecutions(context: PageContext): void {
   document.title = "Executions · Stepseal";
-  let filter = filterFromUrl();
-  let shown: Shown = NONE_SHOWN;
-  let live = true;
+  new ExecutionsPage(context).start();
+}
+
+class ExecutionsPage {
+  readonly #host: HTMLElement;
+  readonly #signal: AbortSignal;
+  readonly #filters = new FilterBar(filterFromUrl());
+  readonly #problem = el("div", { "aria-live": "polite" });
+  readonly #rows = el("tbody", { role: "rowgroup" });
+  readonly #table = executionTable(this.#rows);
+  readonly #nothing = el("div", { class: "list-state" }, el("p", { class: "faint" }, "Loading…"));
+  readonly #older = el("button", { type: "button" }, "Older");
+  readonly #foot = el("div", { class: "list-foot" });
+  readonly #drawn = new Map<string, { readonly content: string; readonly row: HTMLElement }>();
+  #filter = this.#filters.value();
+  #shown: Shown = NONE_SHOWN;
   /** Counts requests, so that an answer to an older question is not shown. */
-  let question = 0;
-  const drawnRows = new Map<string, { readonly content: string; readonly row: HTMLElement }>();
+  #question = 0;
 
-  const status = el(
-    "select",
-    { id: "filter-status", "aria-label": "Status" },
-    el("option", { value: "" }, "Any status"),
-    ...STATUSES.map((value) => el("option", { value, selected: value === filter.status }, value)),
-  );
-  const name = el("input", {
-    id: "filter-name", type: "search", placeholder: "Filter by name", "aria-label": "Name",
-    value: filter.name, autocomplete: "off", spellcheck: "false",
-  });
-  const refresh = el("button", { type: "button", title: "Refresh", "aria-label": "Refresh", class: "icon-button framed" }, icon("refresh"));
-  const liveBox = el("input", { type: "checkbox", id: "live", checked: true });
-  const problem = el("div", { "aria-live": "polite" });
-  const body = el("tbody", { role: "rowgroup" });
-  const table = el(
-    "table",
-    { class: "executions", role: "table", "aria-label": "Executions, newest first" },
-    el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...COLUMNS.map(([title, kind]) =>
-      el("th", { scope: "col", role: "columnheader", class: kind }, title)))),
-    body,
-  );
-  const state = el("div", { class: "list-state" });
-  const older = el("button", { type: "button" }, "Older");
-  const foot = el("div", { class: "list-foot" });
+  constructor({ host, signal }: PageContext) {
+    this.#host = host;
+    this.#signal = signal;
+  }
 
-  replaceChildren(
-    host,
-    el(
-      "div",
-      { class: "page-head" },
-      el("h1", { tabindex: "-1" }, "Executions"),
-      el(
-        "form",
-        { class: "filters", role: "search" },
-        status, name, refresh,
-        el("label", { class: "check", title: "Refresh by itself while this tab is seen" }, liveBox, "Live"),
-      ),
-    ),
-    problem,
-    table,
-    state,
-    foot,
-  );
+  start(): void {
+    const head = el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Executions"), this.#filters.form);
+    replaceChildren(this.#host, head, this.#problem, this.#table, this.#nothing, this.#foot);
+    this.#table.hidden = true;
+    this.#filters.listen({ changed: () => this.#applyFilter(), refresh: () => void this.#freshen() });
+    on(this.#rows, { click: followRow });
+    on(this.#older, { click: () => void this.#showOlder() });
+    whileVisible(REFRESH_MS, this.#signal, () => {
+      refreshTimes(this.#rows);
+      if (this.#filters.isLive) void this.#freshen();
+    });
+    this.#restore();
+    void this.#freshen();
+  }
 
-  on(host.querySelector("form")!, { submit: (event) => event.preventDefault() });
-  on(status, { change: applyFilter });
-  let typing: ReturnType<typeof setTimeout> | undefined;
-  on(name, {
-    input: () => {
-      clearTimeout(typing);
-      typing = setTimeout(applyFilter, TYPING_PAUSE_MS);
-    },
-  });
-  on(refresh, { click: () => void freshen() });
-  // What lies over the row's link to show more on hover still leads where the row leads.
-  on(body, {
-    click: (event) => {
-      const target = event.target as Element;
-      if (target.closest("a") === null) target.closest("tr")?.querySelector("a")?.click();
-    },
-  });
-  on(liveBox, { change: () => (live = liveBox.checked) });
-  on(older, { click: () => void showOlder() });
-  whileVisible(REFRESH_MS, signal, () => {
-    refreshTimes(body);
-    if (live) void freshen();
-  });
-  signal.addEventListener("abort", () => {
-    clearTimeout(typing);
-    remembered = { search: searchOf(filter), shown, scroll: window.scrollY };
-  });
-
-  if (remembered?.search === searchOf(filter) && remembered.shown.rows.length > 0) {
-    shown = remembered.shown;
-    render();
+  #restore(): void {
+    this.#signal.addEventListener("abort", () => {
+      remembered = { search: searchOf(this.#filter), shown: this.#shown, scroll: window.scrollY };
+    });
+    if (remembered?.search !== searchOf(this.#filter) || remembered.shown.rows.length === 0) return;
+    this.#shown = remembered.shown;
+    this.#draw();
     window.scrollTo(0, remembered.scroll);
-  } else {
-    replaceChildren(state, el("p", { class: "faint" }, "Loading…"));
-  }
-  void freshen();
-
-  function applyFilter(): void {
-    const next = { status: status.value, name: name.value.trim() };
-    if (searchOf(next) === searchOf(filter)) return;
-    filter = next;
-    shown = NONE_SHOWN;
-    history.replaceState(null, "", `/${searchOf(filter)}`);
-    void freshen();
   }
 
-  function freshen(): Promise<void> {
-    return ask({ ...filter, limit: PAGE_SIZE }, (page) => withFreshPage(shown, page));
+  #applyFilter(): void {
+    const next = this.#filters.value();
+    if (searchOf(next) === searchOf(this.#filter)) return;
+    this.#filter = next;
+    this.#shown = NONE_SHOWN;
+    history.replaceState(null, "", `/${searchOf(next)}`);
+    void this.#freshen();
   }
 
-  async function showOlder(): Promise<void> {
-    if (shown.cursor === null) return;
-    older.disabled = true;
-    await ask({ ...filter, limit: PAGE_SIZE, cursor: shown.cursor }, (page) => withOlder(shown, page));
-    older.disabled = false;
+  #freshen(): Promise<void> {
+    return this.#ask(undefined, (page) => withFreshPage(this.#shown, page));
   }
 
-  async function ask(query: Parameters<typeof listExecutions>[0], merge: (page: ExecutionList) => Shown): Promise<void> {
-    question += 1;
-    const asked = question;
-    refresh.classList.add("busy");
+  async #showOlder(): Promise<void> {
+    if (this.#shown.cursor === null) return;
+    this.#older.disabled = true;
+    await this.#ask(this.#shown.cursor, (page) => withOlder(this.#shown, page));
+    this.#older.disabled = false;
+  }
+
+  async #ask(cursor: string | undefined, merge: (page: ExecutionList) => Shown): Promise<void> {
+    this.#question += 1;
+    const asked = this.#question;
+    this.#filters.setBusy(true);
     try {
-      const page = await listExecutions(query, signal);
-      if (asked !== question) return;
-      shown = merge(page);
-      replaceChildren(problem);
-      render(page.window);
+      const page = await listExecutions({ ...this.#filter, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) }, this.#signal);
+      if (asked !== this.#question) return;
+      this.#shown = merge(page);
+      replaceChildren(this.#problem);
+      this.#draw(page.window);
     } catch (error) {
-      if (signal.aborted || asked !== question) return;
-      replaceChildren(problem, notice("problem", error instanceof Error ? error.message : String(error)));
-      if (shown.rows.length === 0) {
-        delete state.dataset["nothing"];
-        replaceChildren(state);
-      }
+      if (this.#signal.aborted || asked !== this.#question) return;
+      replaceChildren(this.#problem, notice("problem", error instanceof Error ? error.message : String(error)));
+      if (this.#shown.rows.length === 0) this.#drawNothing("unknown");
     } finally {
-      if (asked === question) refresh.classList.remove("busy");
+      if (asked === this.#question) this.#filters.setBusy(false);
     }
   }
 
-  function render(window?: ExecutionList["window"]): void {
-    renderRows();
-    table.hidden = shown.rows.length === 0;
-    const filtered = filter.status !== "" || filter.name !== "";
-    const nothing = shown.rows.length > 0 ? "" : filtered ? "no match" : "first run";
-    // Drawn once, not at each refresh: someone may be selecting the snippet.
-    if (state.dataset["nothing"] !== nothing) {
-      state.dataset["nothing"] = nothing;
-      replaceChildren(state, nothing === "" ? null : filtered ? noMatch() : firstRun());
-    }
+  #draw(window?: ExecutionList["window"]): void {
+    const { rows, cursor } = this.#shown;
+    this.#drawRows();
+    this.#filters.suggest(rows);
+    this.#table.hidden = rows.length === 0;
+    this.#drawNothing(rows.length > 0 ? "some" : searchOf(this.#filter) === "" ? "first run" : "no match");
     replaceChildren(
-      foot,
-      shown.rows.length === 0 ? null : el("span", { class: "faint" }, `${plural(shown.rows.length, "execution")} shown${windowLabel(window)}`),
-      shown.cursor === null ? null : older,
+      this.#foot,
+      rows.length === 0 ? null : el("span", { class: "faint" }, `${plural(rows.length, "execution")} shown${windowLabel(window)}`),
+      cursor === null ? null : this.#older,
     );
   }
 
   /** Touches only rows that changed, so that a refresh disturbs neither focus nor a selection. */
-  function renderRows(): void {
-    const rows = shown.rows.map((execution) => {
+  #drawRows(): void {
+    const rows = this.#shown.rows.map((execution) => {
       const content = JSON.stringify(execution);
-      const drawn = drawnRows.get(execution.id);
+      const drawn = this.#drawn.get(execution.id);
       if (drawn?.content === content) return drawn.row;
       const row = executionRow(execution);
-      drawnRows.set(execution.id, { content, row });
+      this.#drawn.set(execution.id, { content, row });
       return row;
     });
-    if (rows.length === body.children.length && rows.every((row, index) => row === body.children[index])) return;
+    const { children } = this.#rows;
+    if (rows.length === children.length && rows.every((row, index) => row === children[index])) return;
     const focused = document.activeElement?.closest("tr")?.getAttribute("data-execution");
-    body.replaceChildren(...rows);
+    this.#rows.replaceChildren(...rows);
     rows.find((row) => row.dataset["execution"] === focused)?.querySelector("a")?.focus({ preventScroll: true });
   }
 
-  function noMatch(): HTMLElement {
+  /** Drawn once, not at each refresh: someone may be selecting the snippet. */
+  #drawNothing(reason: "some" | "first run" | "no match" | "unknown"): void {
+    if (this.#nothing.dataset["reason"] === reason) return;
+    this.#nothing.dataset["reason"] = reason;
+    replaceChildren(this.#nothing, reason === "first run" ? firstRun() : reason === "no match" ? this.#noMatch() : null);
+  }
+
+  #noMatch(): HTMLElement {
     const clear = on(el("button", { type: "button" }, "Clear filters"), {
       click: () => {
-        status.value = "";
-        name.value = "";
-        applyFilter();
+        this.#filters.clear();
+        this.#applyFilter();
       },
     });
     return el("div", { class: "empty" }, el("p", null, "No execution matches these filters."), clear);
   }
+}
+
+// ---- filters ----
+
+class FilterBar {
+  readonly form: HTMLFormElement;
+  readonly #status: HTMLSelectElement;
+  readonly #name: HTMLInputElement;
+  readonly #knownNames = el("datalist", { id: "known-names" });
+  readonly #known = new Set<string>();
+  readonly #refresh = el("button", { type: "button", title: "Refresh", "aria-label": "Refresh", class: "icon-button framed" }, icon("refresh"));
+  readonly #live = el("input", { type: "checkbox", id: "live", checked: true });
+
+  constructor({ status, name }: Filter) {
+    this.#status = el("select", { id: "filter-status", "aria-label": "Status" }, el("option", { value: "" }, "Any status"),
+      ...STATUSES.map((value) => el("option", { value, selected: value === status }, value)));
+    this.#name = el("input", {
+      id: "filter-name", type: "search", placeholder: "Exact name", "aria-label": "Exact name", list: "known-names",
+      value: name, autocomplete: "off", spellcheck: "false",
+    });
+    const live = el("label", { class: "check", title: "Refresh by itself while this tab is seen" }, this.#live, "Live");
+    this.form = el("form", { class: "filters", role: "search" }, this.#status, this.#name, this.#knownNames, this.#refresh, live);
+  }
+
+  get isLive(): boolean {
+    return this.#live.checked;
+  }
+
+  value(): Filter {
+    return { status: this.#status.value, name: this.#name.value.trim() };
+  }
+
+  clear(): void {
+    this.#status.value = "";
+    this.#name.value = "";
+  }
+
+  setBusy(busy: boolean): void {
+    this.#refresh.classList.toggle("busy", busy);
+  }
+
+  listen({ changed, refresh }: { changed: () => void; refresh: () => void }): void {
+    on(this.form, {
+      submit: (event) => {
+        event.preventDefault();
+        changed();
+      },
+      change: changed,
+    });
+    on(this.#name, {
+      // A name that is chosen from the known ones, or cleared, needs no Enter.
+      input: () => {
+        if (this.#name.value === "" || this.#known.has(this.#name.value)) changed();
+      },
+    });
+    on(this.#refresh, { click: refresh });
+  }
+
+  /** Offers the names of what is shown: the API filters by the exact name. */
+  suggest(executions: readonly Execution[]): void {
+    for (const { name } of executions) {
+      if (name === null || this.#known.has(name)) continue;
+      this.#known.add(name);
+      this.#knownNames.append(el("option", { value: name }));
+    }
+  }
+}
+
+// ---- the table ----
+
+function executionTable(rows: HTMLElement): HTMLElement {
+  const titles = COLUMNS.map(([title, kind]) => el("th", { scope: "col", role: "columnheader", class: kind }, title));
+  return el("table", { class: "executions", role: "table", "aria-label": "Executions, newest first" },
+    el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...titles)), rows);
+}
+
+/** What lies over a row's link, to show more on hover, still leads where the row leads. */
+function followRow(event: MouseEvent): void {
+  const target = event.target as Element;
+  if (target.closest("a") === null) target.closest("tr")?.querySelector("a")?.click();
 }
 
 const COLUMNS: [title: string, kind: string][] = [

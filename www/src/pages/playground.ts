@@ -8,7 +8,7 @@ import wasmPath from "stepseal/stepseal_bg.wasm";
 import { readProject, type Project } from "../api.ts";
 import { copyButton, notice } from "../controls.ts";
 import { el, on, recorded, replaceChildren } from "../dom.ts";
-import { count, plural } from "../format.ts";
+import { count, NOTHING, plural } from "../format.ts";
 import { icon } from "../icons.ts";
 import { NO_FATES, recordTranscripts, type Fates, type RecordedRun, type Watcher } from "../recording.ts";
 import { executionPath } from "../router.ts";
@@ -49,72 +49,76 @@ function playgroundView(signal: AbortSignal): HTMLElement {
   );
   const sample = el("button", { type: "button" }, "Record a sample run");
   const access = el("div");
-  const report = reportView();
-
-  on(input, {
-    change: () => {
-      const files = [...(input.files ?? [])];
-      input.value = "";
-      void recordFiles(files);
-    },
-  });
-  on(sample, { click: () => void recordFiles([new File([SAMPLE_TRANSCRIPT], SAMPLE_FILE_NAME)]) });
-  acceptDrops(zone, (files) => void recordFiles(files));
-  void showAccess(access, signal);
-
-  return el(
-    "div",
-    { class: "playground" },
-    el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Playground"), sample),
-    el("p", { class: "lead" }, "Each transcript becomes one execution, recorded, signed and sent by the SDK in this page: an ",
-      el("code", null, "llm"), " step for every assistant message, a ", el("code", null, "tool"), " step for every tool call."),
-    access,
-    input,
-    zone,
-    report.view,
-  );
-
-  async function recordFiles(files: readonly File[]): Promise<void> {
+  const report = new Report();
+  const start = async (files: readonly File[]) => {
     if (files.length === 0 || input.disabled) return;
     setBusy(true);
-    report.begin(files.map((file) => file.name));
-    try {
-      await record(files);
-      report.end();
-    } catch (error) {
-      report.fail(error instanceof Error ? error.message : String(error));
-    } finally {
-      setBusy(false);
-    }
-  }
-
-  async function record(files: readonly File[]): Promise<void> {
-    const project = await readProject(signal);
-    const recorder = await Recorder.start({
-      endpoint: location.origin,
-      session: { publishableKey: project.publishable_key },
-      wasm: wasmPath,
-    });
-    try {
-      for (const file of files) {
-        const text = await readTranscriptFile(file).catch((error: unknown) => {
-          if (!(error instanceof UnreadableFile)) throw error;
-          report.faulty({ place: { line: null, item: null }, reason: `${file.name}: ${error.message}` });
-          return null;
-        });
-        if (text !== null) await recordTranscripts(recorder, readTranscripts(text, file.name), report, signal);
-      }
-      report.total(await recorder.flush());
-    } finally {
-      await recorder.close();
-    }
-  }
-
-  function setBusy(busy: boolean): void {
+    await recordFiles(files, report, signal);
+    setBusy(false);
+  };
+  const setBusy = (busy: boolean) => {
     input.disabled = busy;
     sample.disabled = busy;
     zone.classList.toggle("busy", busy);
+  };
+  on(input, {
+    change: () => {
+      const files = [...(input.files ?? [])];
+      // So that choosing the same file again is a change.
+      input.value = "";
+      void start(files);
+    },
+  });
+  on(sample, { click: () => void start([new File([SAMPLE_TRANSCRIPT], SAMPLE_FILE_NAME)]) });
+  acceptDrops(zone, (files) => void start(files));
+  void showAccess(access, signal);
+  return el("div", { class: "playground" },
+    el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Playground"), sample),
+    introduction(), access, input, zone, report.view);
+}
+
+function introduction(): HTMLElement {
+  return el("p", { class: "lead" }, "Each transcript becomes one execution, recorded, signed and sent by the SDK in this page: an ",
+    el("code", null, "llm"), " step for every assistant message, a ", el("code", null, "tool"), " step for every tool call.");
+}
+
+// ---- recording ----
+
+async function recordFiles(files: readonly File[], report: Report, signal: AbortSignal): Promise<void> {
+  report.begin(files.map((file) => file.name).join(", "));
+  try {
+    const recorder = await startRecorder(signal);
+    try {
+      for (const file of files) await recordFile(file, recorder, report, signal);
+      report.total(await recorder.flush());
+    } finally {
+      // Everything was flushed; after a failure there is no use in waiting again.
+      await recorder.close({ timeout_ms: 0 });
+    }
+    report.end();
+  } catch (error) {
+    report.fail(error instanceof Error ? error.message : String(error));
   }
+}
+
+async function startRecorder(signal: AbortSignal): Promise<Recorder> {
+  const { publishable_key } = await readProject(signal);
+  const recorder = await Recorder.start({ endpoint: location.origin, session: { publishableKey: publishable_key }, wasm: wasmPath });
+  const { state, last_error } = recorder.status;
+  if (state === "unavailable") throw new Error(last_error ?? "the recorder could not be loaded");
+  return recorder;
+}
+
+async function recordFile(file: File, recorder: Recorder, report: Report, signal: AbortSignal): Promise<void> {
+  let text: string;
+  try {
+    text = await readTranscriptFile(file);
+  } catch (error) {
+    if (!(error instanceof UnreadableFile)) throw error;
+    report.faulty({ place: { line: null, item: null }, reason: `${file.name}: ${error.message}` });
+    return;
+  }
+  await recordTranscripts(recorder, readTranscripts(text, file.name), report, signal);
 }
 
 // ---- who may record ----
@@ -160,132 +164,135 @@ function acceptDrops(zone: HTMLElement, drop: (files: File[]) => void): void {
 
 // ---- what happened ----
 
-interface Report extends Watcher {
-  readonly view: HTMLElement;
-  begin(fileNames: readonly string[]): void;
-  total(fates: Fates): void;
-  end(): void;
-  fail(message: string): void;
-}
-
 type State = "idle" | "recording" | "done" | "failed";
 
-function reportView(): Report {
-  const summary = el("section", { id: "playground-summary", class: "summary", hidden: true, "aria-live": "polite", "aria-label": "Recording" });
-  const faults = el("ul", { class: "faults" });
-  const faultsPart = el("details", { class: "fault-list", hidden: true, open: true }, el("summary"), faults);
-  const body = el("tbody");
-  const table = el(
-    "table",
-    { class: "runs plain", hidden: true },
-    el("thead", null, el("tr", null,
-      el("th", { scope: "col" }, "Execution"), ...["Messages", "Steps", "Stored", "Pending"].map((title) => el("th", { scope: "col", class: "numeric" }, title)),
-      el("th", { scope: "col" }, "State"))),
-    body,
-  );
-  const rows = new Map<string, HTMLElement>();
-  let state: State = "idle";
-  let names = "";
-  let startedAt = 0;
-  let elapsed = 0;
-  let executions = 0;
-  let steps = 0;
-  let faulty = 0;
-  let fates = NO_FATES;
-  let failure = "";
-  let scheduled = false;
-  render();
+class Report implements Watcher {
+  readonly view: HTMLElement;
+  readonly #summary = el("section", { id: "playground-summary", class: "summary", "aria-live": "polite", "aria-label": "Recording" });
+  readonly #faults = el("ul", { class: "faults" });
+  readonly #faultsTitle = el("summary");
+  readonly #faultsPart = el("details", { class: "fault-list", open: true }, this.#faultsTitle, this.#faults);
+  readonly #body = el("tbody");
+  readonly #table = runTable(this.#body);
+  readonly #rows = new Map<string, HTMLElement>();
+  #state: State = "idle";
+  #files = "";
+  #startedAt = 0;
+  #elapsed = 0;
+  #executions = 0;
+  #steps = 0;
+  #fates = NO_FATES;
+  #failure = "";
+  #isScheduled = false;
+
+  constructor() {
+    this.view = el("div", { class: "report" }, this.#summary, this.#faultsPart, this.#table);
+    this.#draw();
+  }
+
+  begin(files: string): void {
+    [this.#state, this.#files, this.#startedAt, this.#elapsed] = ["recording", files, performance.now(), 0];
+    [this.#executions, this.#steps, this.#fates] = [0, 0, NO_FATES];
+    this.#rows.clear();
+    this.#body.replaceChildren();
+    this.#faults.replaceChildren();
+    this.#draw();
+  }
+
+  recorded(run: RecordedRun): void {
+    this.#executions += 1;
+    this.#steps += run.steps;
+    const row = runRow(run);
+    this.#rows.set(run.execution, row);
+    this.#body.append(row);
+    this.#schedule();
+  }
+
+  flushed(run: RecordedRun, total: Fates): void {
+    const row = runRow(run);
+    this.#rows.get(run.execution)?.replaceWith(row);
+    this.#rows.set(run.execution, row);
+    this.total(total);
+  }
+
+  faulty(fault: Fault): void {
+    this.#faults.append(faultItem(fault));
+    this.#schedule();
+  }
+
+  total(fates: Fates): void {
+    this.#fates = fates;
+    this.#schedule();
+  }
+
+  end(): void {
+    this.#elapsed = performance.now() - this.#startedAt;
+    this.#state = "done";
+    this.#draw();
+  }
+
+  fail(message: string): void {
+    [this.#state, this.#failure] = ["failed", message];
+    this.#draw();
+  }
 
   /** At most once a frame, however fast runs come. */
-  function schedule(): void {
-    if (scheduled) return;
-    scheduled = true;
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
     requestAnimationFrame(() => {
-      scheduled = false;
-      render();
+      this.#isScheduled = false;
+      this.#draw();
     });
   }
 
-  function render(): void {
-    if (state === "recording") elapsed = performance.now() - startedAt;
-    Object.assign(summary.dataset, {
-      state, executions, steps, faults: faulty,
-      stored: fates.stored, pending: fates.pending, dropped: fates.dropped, rejected: fates.rejected,
+  #draw(): void {
+    const faults = this.#faults.children.length;
+    if (this.#state === "recording") this.#elapsed = performance.now() - this.#startedAt;
+    const { stored, pending, dropped, rejected } = this.#fates;
+    Object.assign(this.#summary.dataset, {
+      state: this.#state, executions: this.#executions, steps: this.#steps, faults, stored, pending, dropped, rejected,
     });
-    summary.hidden = state === "idle";
-    table.hidden = rows.size === 0;
-    faultsPart.hidden = faulty === 0;
-    replaceChildren(faultsPart.querySelector("summary")!, `${plural(faulty, "transcript")} could not be read`);
-    if (state !== "idle") replaceChildren(summary, headline(), totals());
+    this.#summary.hidden = this.#state === "idle";
+    this.#table.hidden = this.#rows.size === 0;
+    this.#faultsPart.hidden = faults === 0;
+    replaceChildren(this.#faultsTitle, `${plural(faults, "transcript")} could not be read`);
+    replaceChildren(this.#summary, this.#headline(), this.#figures());
   }
 
-  function headline(): HTMLElement {
-    if (state === "failed") return notice("problem", "Recording stopped: ", failure);
-    const what = state === "recording" ? "Recording" : "Recorded";
-    return el("p", { class: "headline" }, state === "recording" ? el("span", { class: "spinner", "aria-hidden": "true" }) : icon("check"), what, recorded(names));
+  #headline(): HTMLElement {
+    if (this.#state === "failed") return notice("problem", "Recording stopped: ", recorded(this.#failure));
+    const isDone = this.#state === "done";
+    return el("p", { class: "headline" }, isDone ? icon("check") : el("span", { class: "spinner", "aria-hidden": "true" }), isDone ? "Recorded" : "Recording", recorded(this.#files));
   }
 
-  function totals(): HTMLElement {
-    const seconds = elapsed / 1000;
-    const figure = (value: string, label: string, alarm = false) =>
-      el("div", { class: alarm ? "figure alarm" : "figure" }, el("b", null, value), el("span", null, label));
+  #figures(): HTMLElement {
+    const { stored, pending, dropped, rejected } = this.#fates;
+    const seconds = this.#elapsed / 1000;
+    const isOver = this.#state !== "recording";
     return el(
       "div",
       { class: "figures" },
-      figure(count(executions), executions === 1 ? "execution" : "executions"),
-      figure(count(steps), "steps recorded"),
-      figure(count(fates.stored), "events stored"),
-      figure(count(fates.pending), "pending", state === "done" && fates.pending > 0),
-      figure(count(fates.dropped), "dropped", fates.dropped > 0),
-      figure(count(fates.rejected), "rejected", fates.rejected > 0),
-      figure(seconds > 0 ? count(steps / seconds) : "–", "steps a second"),
-      figure(`${seconds.toFixed(1)} s`, state === "recording" ? "so far" : "in all"),
+      figure(count(this.#executions), this.#executions === 1 ? "execution" : "executions"),
+      figure(count(this.#steps), "steps recorded"),
+      figure(count(stored), "events stored"),
+      figure(count(pending), "pending", isOver && pending > 0),
+      figure(count(dropped), "dropped", dropped > 0),
+      figure(count(rejected), "rejected", rejected > 0),
+      figure(seconds > 0 ? count(this.#steps / seconds) : NOTHING, "steps a second"),
+      figure(`${seconds.toFixed(1)} s`, isOver ? "in all" : "so far"),
     );
   }
+}
 
-  return {
-    view: el("div", { class: "report" }, summary, faultsPart, table),
-    begin(fileNames) {
-      [state, names, startedAt, elapsed] = ["recording", fileNames.join(", "), performance.now(), 0];
-      [executions, steps, faulty, fates] = [0, 0, 0, NO_FATES];
-      rows.clear();
-      body.replaceChildren();
-      faults.replaceChildren();
-      render();
-    },
-    recorded(run) {
-      executions += 1;
-      steps += run.steps;
-      const row = runRow(run);
-      rows.set(run.execution, row);
-      body.append(row);
-      schedule();
-    },
-    flushed(run, total) {
-      const row = runRow(run);
-      rows.get(run.execution)?.replaceWith(row);
-      rows.set(run.execution, row);
-      fates = total;
-      schedule();
-    },
-    faulty(fault) {
-      faulty += 1;
-      faults.append(faultItem(fault));
-      schedule();
-    },
-    total(total) {
-      fates = total;
-    },
-    end() {
-      render();
-      state = "done";
-      render();
-    },
-    fail(message) {
-      [state, failure] = ["failed", message];
-      render();
-    },
-  };
+function figure(value: string, label: string, alarm = false): HTMLElement {
+  return el("div", { class: alarm ? "figure alarm" : "figure" }, el("b", null, value), el("span", null, label));
+}
+
+function runTable(body: HTMLElement): HTMLElement {
+  const numeric = ["Messages", "Steps", "Stored", "Pending"].map((title) => el("th", { scope: "col", class: "numeric" }, title));
+  return el("table", { class: "runs plain" },
+    el("thead", null, el("tr", null, el("th", { scope: "col" }, "Execution"), ...numeric, el("th", { scope: "col" }, "State"))), body);
 }
 
 function runRow(run: RecordedRun): HTMLElement {

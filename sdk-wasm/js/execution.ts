@@ -1,0 +1,272 @@
+// Executions and steps as handles.
+
+import { toObjectText, toText, withMember } from "./capture.js";
+import { EVENT } from "./core.js";
+import type { Engine, RunningStep } from "./engine.js";
+import type {
+  ExecutionOptions,
+  ExecutionSnapshot,
+  ExecutionStatus,
+  RecordedError,
+  StepOptions,
+  StepRecord,
+  StepResult,
+  StepSnapshot,
+  StepStatus,
+  Usage,
+} from "./types.js";
+
+/** So much of the steps' texts is kept for snapshots, in UTF-16 units; later steps are kept without contents. */
+const SNAPSHOT_MAX = 1 << 22;
+
+/**
+ * One run of an agent. Nothing here throws into its host: what cannot be recorded is counted in
+ * {@link Recorder.status}, and what comes after the end is ignored and counted.
+ */
+export class Execution {
+  /** `run_` and a trace id, unless another was given. */
+  readonly id: string;
+  readonly #name: string;
+  readonly #startedAt: number;
+  readonly #engine: Engine;
+  readonly #handle: number;
+  readonly #running = new Set<Step>();
+  readonly #steps: string[] = [];
+  #kept = 0;
+  #status: ExecutionStatus = "running";
+  #endedAt: number | null = null;
+
+  /** @internal Use {@link Recorder.startExecution}. */
+  constructor(engine: Engine, options: ExecutionOptions) {
+    const { id, name, at, parent, input, ...rest } = options;
+    const given = id === undefined ? -1 : engine.open(String(id));
+    this.id = given < 0 ? `run_${randomHex(16)}` : String(id);
+    this.#handle = given < 0 ? engine.open(this.id) : given;
+    this.#engine = engine;
+    this.#name = String(name);
+    this.#startedAt = time(at);
+    const fields = { at: this.#startedAt, name: this.#name, ...rest, parent: parent && { x: parent.execution, step: parent.step } };
+    this.#record(EVENT.start, withMember(toObjectText(fields), "input", toText(input)));
+  }
+
+  /** Begins a step, which must be ended by its own `end`, `fail` or `cancel`. */
+  startStep(options: StepOptions): Step {
+    return this.#startStep(options, undefined);
+  }
+
+  /**
+   * Runs `body` as a step: times it, records what it returns as output, or what it throws as error and throws
+   * it on. `body` may end the step itself to record more.
+   */
+  step<T>(options: StepOptions, body: (step: Step) => T | Promise<T>): Promise<Awaited<T>> {
+    return runStep(this.startStep(options), body);
+  }
+
+  /** Records a step that has ended; gives its id. */
+  recordStep(step: StepRecord): string {
+    const { id, at, input, output, reasoning, error, status, duration_ms, ...rest } = step;
+    const stepId = id ?? randomHex(8);
+    this.#recordStep(
+      {
+        ...rest,
+        id: stepId,
+        at: time(at),
+        duration_ms: duration(duration_ms ?? 0),
+        status: status ?? (error === undefined ? "ok" : "error"),
+        error: error === undefined ? undefined : describeError(error),
+      },
+      [toText(input), toText(output), toText(reasoning)],
+    );
+    return stepId;
+  }
+
+  /** Records a line of log, of the execution or of the step with id `step`. */
+  log(body: unknown, options: { level?: string; step?: string } = {}): void {
+    this.#record(EVENT.log, withMember(toObjectText({ at: Date.now(), ...options }), "body", toText(body)));
+  }
+
+  /** Records a judgement of the execution, or of the step with id `step`. */
+  score(score: { name: string; value: number | boolean | string; step?: string; comment?: string; source?: string }): void {
+    this.#record(EVENT.score, toObjectText(score));
+  }
+
+  /** The execution has done its work. */
+  complete(result: { output?: unknown } = {}): void {
+    this.#end("completed", {}, toText(result.output));
+  }
+
+  /** The execution has failed. */
+  fail(error: unknown): void {
+    this.#end("failed", { error: describeError(error) });
+  }
+
+  /** The execution was stopped. */
+  cancel(reason?: string): void {
+    this.#end("cancelled", { error: reason === undefined ? undefined : { type: "cancelled", message: reason } });
+  }
+
+  /** The execution so far, as it was recorded; later changes to values that were passed in do not show. */
+  getSnapshot(): ExecutionSnapshot {
+    const steps: StepSnapshot[] = [...this.#steps, ...[...this.#running].map((step) => step.runningText())].map((text) => JSON.parse(text));
+    const parents = new Set(steps.map((step) => step.parent));
+    const leaves = steps.filter((step) => !parents.has(step.id));
+    const sum = (bucket: keyof Usage): number => leaves.reduce((total, step) => total + (Number(step.usage?.[bucket]) || 0), 0);
+    return {
+      id: this.id,
+      name: this.#name,
+      status: this.#status,
+      started_at: this.#startedAt,
+      ended_at: this.#endedAt,
+      steps,
+      usage: { input: sum("input"), cache_read: sum("cache_read"), cache_write: sum("cache_write"), output: sum("output"), reasoning: sum("reasoning") },
+      cost_usd: leaves.reduce((total, step) => total + (Number(step.cost_usd) || 0), 0),
+    };
+  }
+
+  #startStep(options: StepOptions, parent: string | undefined): Step {
+    const step = new Step(options, parent, {
+      start: (options, parent) => this.#startStep(options, parent),
+      announce: (text) => this.#record(EVENT.open, text),
+      end: (step, fields, contents) => {
+        this.#running.delete(step);
+        this.#engine.stepEnded(step);
+        this.#recordStep(fields, contents);
+      },
+    });
+    this.#running.add(step);
+    this.#engine.stepStarted(step);
+    return step;
+  }
+
+  #recordStep(fields: Record<string, unknown>, [input, output, reasoning]: StepContents): void {
+    const bare = toObjectText(fields);
+    const text = withMember(withMember(withMember(bare, "input", input), "output", output), "reasoning", reasoning);
+    this.#record(EVENT.step, text);
+    this.#kept += text.length;
+    this.#steps.push(this.#kept > SNAPSHOT_MAX ? bare : text);
+  }
+
+  #end(status: ExecutionStatus, fields: { error?: RecordedError }, output?: string): void {
+    if (this.#status === "running") {
+      for (const step of this.#running) step.cancel("the execution ended");
+      this.#status = status;
+      this.#endedAt = Date.now();
+    }
+    this.#record(EVENT.end, withMember(toObjectText({ status, at: Date.now(), ...fields }), "output", output));
+  }
+
+  #record(event: number, fields: string): void {
+    this.#engine.record(this.#handle, event, fields);
+  }
+}
+
+/** The JSON texts of a step's input, output and reasoning. */
+type StepContents = [input?: string, output?: string, reasoning?: string];
+
+/** What a step needs of its execution. */
+interface StepHost {
+  start(options: StepOptions, parent: string): Step;
+  announce(text: string): void;
+  end(step: Step, fields: Record<string, unknown>, contents: StepContents): void;
+}
+
+/** A step that has begun. It ends once: by the first of `end`, `fail` and `cancel`. */
+export class Step implements RunningStep {
+  /** 16 hex digits (a span id), unless another was given. */
+  readonly id: string;
+  /** @internal */
+  readonly startedAt = performance.now();
+  readonly #host: StepHost;
+  readonly #fields: Record<string, unknown>;
+  readonly #input: string | undefined;
+  #hasEnded = false;
+
+  /** @internal Use {@link Execution.startStep}. */
+  constructor(options: StepOptions, parent: string | undefined, host: StepHost) {
+    const { id, input, at, metadata, ...rest } = options;
+    this.id = id ?? randomHex(8);
+    this.#host = host;
+    this.#fields = { ...rest, id: this.id, at: time(at), parent, metadata: metadata && { ...metadata } };
+    this.#input = toText(input);
+  }
+
+  /** Begins a step that is part of this one. */
+  startStep(options: StepOptions): Step {
+    return this.#host.start(options, this.id);
+  }
+
+  /** Runs `body` as a step that is part of this one; see {@link Execution.step}. */
+  step<T>(options: StepOptions, body: (step: Step) => T | Promise<T>): Promise<Awaited<T>> {
+    return runStep(this.startStep(options), body);
+  }
+
+  /** The step has done its work. */
+  end(result: StepResult = {}): void {
+    this.#end("ok", result);
+  }
+
+  /** The step has failed. */
+  fail(error: unknown, result: StepResult = {}): void {
+    this.#end("error", result, describeError(error));
+  }
+
+  /** The step was stopped. */
+  cancel(reason?: string): void {
+    this.#end("cancelled", {}, reason === undefined ? undefined : { type: "cancelled", message: reason });
+  }
+
+  /** @internal */
+  announce(): void {
+    this.#host.announce(withMember(toObjectText(this.#fields), "input", this.#input));
+  }
+
+  /** @internal */
+  runningText(): string {
+    return withMember(toObjectText({ ...this.#fields, status: "running" }), "input", this.#input);
+  }
+
+  #end(status: StepStatus, result: StepResult, error?: RecordedError): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    const { output, reasoning, metadata, ...rest } = result;
+    const fields = { ...this.#fields, duration_ms: duration(performance.now() - this.startedAt), status, error, ...rest };
+    if (metadata) Object.assign(fields, { metadata: { ...(this.#fields.metadata as object), ...metadata } });
+    this.#host.end(this, fields, [this.#input, toText(output), toText(reasoning)]);
+  }
+}
+
+async function runStep<T>(step: Step, body: (step: Step) => T | Promise<T>): Promise<Awaited<T>> {
+  try {
+    const output = await body(step);
+    step.end({ output });
+    return output;
+  } catch (error) {
+    step.fail(error);
+    throw error;
+  }
+}
+
+/** Anything may be thrown, and asking it what it is may throw again. */
+function describeError(error: unknown): RecordedError {
+  try {
+    if (error instanceof Error) return { type: error.name, message: error.message, stack: error.stack };
+    return { type: typeof error, message: typeof error === "object" ? (toText(error) ?? "") : String(error) };
+  } catch {
+    return { type: "unknown", message: "" };
+  }
+}
+
+function time(at: number | undefined): number {
+  return Number.isFinite(at) ? Math.round(at!) : Date.now();
+}
+
+/** In milliseconds, to the microsecond. */
+function duration(ms: number): number {
+  return Math.max(0, Math.round(ms * 1_000) / 1_000) || 0;
+}
+
+function randomHex(bytes: number): string {
+  let hex = "";
+  for (const byte of crypto.getRandomValues(new Uint8Array(bytes))) hex += (byte + 256).toString(16).slice(1);
+  return hex;
+}

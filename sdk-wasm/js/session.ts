@@ -1,0 +1,83 @@
+// Getting sessions, and which URLs may be talked to.
+
+import type { Session, SessionSource } from "./types.js";
+
+/** A means of getting sessions. */
+export interface SessionProvider {
+  /** Whether a second call may give another session. */
+  renewable: boolean;
+  get(): Promise<Session>;
+}
+
+/** Longer than this nothing is waited for, in milliseconds. */
+export const REQUEST_TIMEOUT_MS = 30_000;
+
+const LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"];
+const INSTALL_KEY = "stepseal.install";
+
+/**
+ * `url` as one that recordings may be sent to.
+ * @throws TypeError if it is no URL, or one whose traffic others can read
+ */
+export function secureUrl(url: string | URL, base: string | URL | undefined = globalThis.location?.href): URL {
+  const parsed = new URL(url, base);
+  const isLocal = parsed.protocol === "http:" && LOCAL_HOSTS.includes(parsed.hostname);
+  if (parsed.protocol !== "https:" && !isLocal) {
+    throw new TypeError(`stepseal: ${parsed.origin} is refused: recordings travel by https: only (http: to localhost)`);
+  }
+  return parsed;
+}
+
+/**
+ * What `source` means.
+ * @throws TypeError if it is none of the forms of {@link SessionSource}
+ */
+export function sessionProvider(source: SessionSource, endpoint: URL): SessionProvider {
+  if (typeof source === "function") return { renewable: true, get: async () => source() };
+  if (typeof source === "string" || source instanceof URL) {
+    const url = secureUrl(source);
+    return { renewable: true, get: () => post(url, undefined) };
+  }
+  if (source && "publishableKey" in source) {
+    const url = endpointUrl(endpoint, "v1/sessions");
+    const publishable_key = source.publishableKey;
+    return { renewable: true, get: () => post(url, JSON.stringify({ publishable_key, install: installId() })) };
+  }
+  if (typeof source?.token === "string" && typeof source.key === "string") {
+    return { renewable: false, get: async () => source };
+  }
+  throw new TypeError("stepseal: `session` must be a session, a URL, a function or { publishableKey }");
+}
+
+/** `path` below the endpoint, which may have a path of its own. */
+export function endpointUrl(endpoint: URL, path: string): URL {
+  return new URL(path, `${endpoint.origin}${endpoint.pathname.replace(/\/*$/, "/")}`);
+}
+
+async function post(url: URL, body: string | undefined): Promise<Session> {
+  const response = await fetch(url, {
+    method: "POST",
+    body,
+    // text/plain needs no preflight.
+    headers: body ? { "content-type": "text/plain" } : undefined,
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+  });
+  if (!response.ok) throw new Error(`${url.pathname} answered ${response.status}`);
+  return response.json();
+}
+
+/** This browser's random name, by which its anonymous sessions belong together. */
+function installId(): string {
+  const fresh = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))))
+    .replace(/\+/g, "-")
+    .replace(/\//g, "_")
+    .slice(0, 22);
+  try {
+    const kept = localStorage.getItem(INSTALL_KEY);
+    if (kept && /^[\w-]{22}$/.test(kept)) return kept;
+    localStorage.setItem(INSTALL_KEY, fresh);
+  } catch {
+    // No storage: a new name each time.
+  }
+  return fresh;
+}

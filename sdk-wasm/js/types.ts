@@ -1,0 +1,195 @@
+/** What a host passes to the recorder and gets back. Times are Unix milliseconds, durations milliseconds. */
+
+/** A short-lived permission to record, made by `mintSession` of `stepseal/server` or by the endpoint itself. */
+export interface Session {
+  /** Public claims; sent with every batch. */
+  token: string;
+  /** Base64 of the 32 bytes that sign batches. Never sent. */
+  key: string;
+  /** When the session ends, by the clock of whoever made it. */
+  expires_at: number;
+  /** That clock's reading when it was made. */
+  server_time?: number;
+}
+
+/**
+ * Where sessions come from: one that is used until it ends; a URL that is POSTed to and answers one as JSON; a
+ * function that gets one; or the project's publishable key, with which the endpoint makes them.
+ */
+export type SessionSource = Session | string | URL | (() => Session | Promise<Session>) | { publishableKey: string };
+
+/** The core's WebAssembly, where the default (the file beside this module) cannot be reached. */
+export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module;
+
+/** How {@link Recorder.start} works. */
+export interface RecorderOptions {
+  /** Base URL of the Stepseal worker. `http:` is accepted only for `localhost`, `127.0.0.1` and `[::1]`. */
+  endpoint: string | URL;
+  session: SessionSource;
+  wasm?: WasmSource | Promise<WasmSource>;
+  batch?: {
+    /** Most events of a batch: 1 to 1,000, default 200. */
+    max_events?: number;
+    /** Most bytes of a batch as sent: up to 60,000, the default. A larger event travels alone. */
+    max_bytes?: number;
+    /** How long an event waits for company, default 1,000 ms. */
+    max_wait_ms?: number;
+  };
+}
+
+/** How many events have met which fate since the recorder began. Each event has exactly one. */
+export interface Counts {
+  /** The server has them for good. */
+  stored: number;
+  /** The server has them, but they are malformed and count for nothing. */
+  rejected: number;
+  /** They are lost. */
+  dropped: number;
+  /** They wait to be sent or answered. */
+  pending: number;
+  /** Why events were rejected or dropped: the server's `code`, or `too_large`, `queue_full`, `execution_ended`, … */
+  reasons: Record<string, number>;
+}
+
+/** The recorder as it is now. */
+export interface RecorderStatus extends Counts {
+  /** `unavailable`: the core could not be loaded or has failed; nothing is recorded. */
+  state: "recording" | "closed" | "unavailable";
+  /** What went wrong last, for a developer's eyes; `null` while nothing has. */
+  last_error: string | null;
+}
+
+/** What a step does. */
+export type StepKind =
+  | "llm"
+  | "tool"
+  | "retrieval"
+  | "embedding"
+  | "agent"
+  | "chain"
+  | "decision"
+  | "guardrail"
+  | "evaluator"
+  | "custom";
+
+/** How a step ended. */
+export type StepStatus = "ok" | "error" | "cancelled";
+
+/** How an execution stands. */
+export type ExecutionStatus = "running" | "completed" | "failed" | "cancelled";
+
+/** Tokens in exclusive buckets: none is part of another. */
+export interface Usage {
+  input?: number;
+  cache_read?: number;
+  cache_write?: number;
+  output?: number;
+  reasoning?: number;
+}
+
+/** An error as it is recorded. */
+export interface RecordedError {
+  type: string;
+  message: string;
+  stack?: string;
+}
+
+/** What {@link Recorder.startExecution} takes. */
+export interface ExecutionOptions {
+  name: string;
+  agent?: string;
+  pipeline?: string;
+  /** Whose execution it is. */
+  user?: string;
+  /** The conversation it belongs to. */
+  session?: string;
+  environment?: string;
+  release?: string;
+  tags?: string[];
+  metadata?: Record<string, unknown>;
+  /** The execution, and the step in it, that caused this one. */
+  parent?: { execution: string; step?: string };
+  input?: unknown;
+  /** 16 to 64 letters, digits, `_` and `-`, unique in the project. Default: `run_` and a random trace id. */
+  id?: string;
+  /** When it began, default now. */
+  at?: number;
+}
+
+/** What is known of a step when it begins. */
+export interface StepOptions {
+  kind: StepKind;
+  name: string;
+  /** Any value. A list of chat messages, or an object with one under `messages`, is sent as what is new in it. */
+  input?: unknown;
+  model?: string;
+  provider?: string;
+  metadata?: Record<string, unknown>;
+  /** Default: a random span id of 16 hex digits. */
+  id?: string;
+  /** When it began, default now. */
+  at?: number;
+}
+
+/** What is known of a step when it has ended. */
+export interface StepResult {
+  output?: unknown;
+  /** The model's reasoning, where it shows any. */
+  reasoning?: unknown;
+  usage?: Usage;
+  cost_usd?: number;
+  /** Time to the first token. */
+  ttft_ms?: number;
+  /** The tool that ran and the id of the model's call of it. */
+  tool?: { name: string; call_id?: string };
+  model?: string;
+  provider?: string;
+  /** Added to the metadata given at the start. */
+  metadata?: Record<string, unknown>;
+}
+
+/** A whole step, for those who have it ready. */
+export interface StepRecord extends StepOptions, StepResult {
+  /** Default `ok`, or `error` if there is an `error`. */
+  status?: StepStatus;
+  duration_ms?: number;
+  error?: unknown;
+  /** Id of the step it is part of. */
+  parent?: string;
+}
+
+/** A step as {@link Execution.getSnapshot} gives it: as it was recorded. */
+export interface StepSnapshot {
+  id: string;
+  kind: StepKind;
+  name: string;
+  at: number;
+  status: StepStatus | "running";
+  duration_ms?: number;
+  parent?: string;
+  input?: unknown;
+  output?: unknown;
+  reasoning?: unknown;
+  error?: RecordedError;
+  model?: string;
+  provider?: string;
+  usage?: Usage;
+  cost_usd?: number;
+  ttft_ms?: number;
+  tool?: { name: string; call_id?: string };
+  metadata?: Record<string, unknown>;
+}
+
+/** An execution so far. */
+export interface ExecutionSnapshot {
+  id: string;
+  name: string;
+  status: ExecutionStatus;
+  started_at: number;
+  ended_at: number | null;
+  /** In the order in which they ended; then those that still run. */
+  steps: StepSnapshot[];
+  /** Sums over the steps that have no steps of their own. */
+  usage: Required<Usage>;
+  cost_usd: number;
+}
