@@ -96,7 +96,8 @@ function spawnToLog(command, args, logFile, { cwd = ROOT, env = process.env, tim
   return new Promise((done) => {
     const log = createWriteStream(logFile);
     log.write(`$ ${[command, ...args].join(" ")}\n`);
-    const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+    // A tool's own backtrace would push its message out of the lines shown.
+    const child = spawn(command, args, { cwd, env: { ...env, RUST_BACKTRACE: "0" }, stdio: ["ignore", "pipe", "pipe"] });
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
     let timedOut = false;

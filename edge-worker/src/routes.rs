@@ -40,6 +40,7 @@ async fn route(request: Request, path: &str, call: &Call) -> Outcome<Reply> {
         (Method::Post, ["v1", "server", "batches"]) => ingest::server_batch(request, call).await,
         (Method::Post, ["v1", "sessions"]) => sessions::mint(request, call).await,
         (Method::Post, ["v1", "projects"]) => projects::create(request, call).await,
+        (Method::Patch, ["v1", "projects", id]) => projects::change(request, call, id).await,
         (Method::Get, ["v1", "project"]) => projects::show(&request, call).await,
         (Method::Get, ["v1", "executions"]) => executions::list(&request, call).await,
         (Method::Get, ["v1", "executions", id]) => executions::show(&request, call, id).await,
@@ -50,7 +51,7 @@ async fn route(request: Request, path: &str, call: &Call) -> Outcome<Reply> {
             ["healthz"]
             | ["v1", "batches" | "sessions" | "projects" | "project" | "executions"]
             | ["v1", "server", "batches"]
-            | ["v1", "executions", _]
+            | ["v1", "projects" | "executions", _]
             | ["v1", "executions", _, "steps" | "verify"],
         ) => Err(Problem::new(Code::MethodNotAllowed, "This path is there, for another method.").into()),
         _ => Err(Problem::new(Code::RouteNotFound, "This worker has no such route.").into()),

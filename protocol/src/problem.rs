@@ -95,6 +95,8 @@ codes! {
     SubjectMismatch = "subject_mismatch", 403, "The execution belongs to another subject";
     /// No route at this path.
     RouteNotFound = "route_not_found", 404, "There is nothing at this path";
+    /// No project of that id, for the operator.
+    ProjectNotFound = "project_not_found", 404, "There is no such project";
     /// No such execution in the project.
     ExecutionNotFound = "execution_not_found", 404, "There is no such execution";
     /// The path exists, the method does not.

@@ -13,6 +13,8 @@ export interface Fates {
   readonly pending: number;
   readonly dropped: number;
   readonly rejected: number;
+  /** Why events were dropped or rejected, by how many. */
+  readonly reasons: Readonly<Record<string, number>>;
 }
 
 export interface RecordedRun {
@@ -30,7 +32,7 @@ export interface Watcher {
   faulty(fault: Fault): void;
 }
 
-export const NO_FATES: Fates = { stored: 0, pending: 0, dropped: 0, rejected: 0 };
+export const NO_FATES: Fates = { stored: 0, pending: 0, dropped: 0, rejected: 0, reasons: {} };
 
 /** Work between two pauses: under a frame, so that the page stays responsive. */
 const SLICE_MS = 8;
@@ -113,6 +115,11 @@ function difference(now: Fates, before: Fates): Fates {
     pending: now.pending - before.pending,
     dropped: now.dropped - before.dropped,
     rejected: now.rejected - before.rejected,
+    reasons: Object.fromEntries(
+      Object.entries(now.reasons)
+        .map(([reason, events]): [string, number] => [reason, events - (before.reasons[reason] ?? 0)])
+        .filter(([, events]) => events > 0),
+    ),
   };
 }
 

@@ -39,9 +39,7 @@ struct NewProject {
 pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> {
     require_operator(&request, call)?;
     let body = read_body(&mut request, REQUEST_MAX).await?;
-    let wanted: NewProject = serde_json::from_slice(&body).map_err(|fault| {
-        Problem::new(Code::RequestMalformed, format!("The body cannot be read: {fault}."))
-    })?;
+    let wanted: NewProject = serde_json::from_slice(&body).map_err(|fault| unreadable(&fault))?;
     let id = wanted.check()?;
     let secrets = Secrets::of(&call.env)?;
     let (kid, root) = secrets.newest_root()?;
@@ -93,6 +91,52 @@ fn first_key(role: Role, project: &Project) -> ApiKeyRecord {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProjectChange {
+    name: Option<String>,
+    status: Option<ProjectStatus>,
+    origins: Option<Vec<String>>,
+    limits: Option<Limits>,
+}
+
+/// `PATCH /v1/projects/{id}`: changes what is given and leaves the rest (the operator). Effective
+/// everywhere within 60 s.
+pub(crate) async fn change(mut request: Request, call: &Call, id: &str) -> Outcome<Reply> {
+    require_operator(&request, call)?;
+    let body = read_body(&mut request, REQUEST_MAX).await?;
+    let change: ProjectChange = serde_json::from_slice(&body).map_err(|fault| unreadable(&fault))?;
+    let stored = store::read(&call.env, id).await?;
+    let mut project =
+        stored.ok_or_else(|| Problem::new(Code::ProjectNotFound, "There is no project of this id."))?;
+    project.name = change.name.unwrap_or(project.name);
+    project.status = change.status.unwrap_or(project.status);
+    project.origins = change.origins.unwrap_or(project.origins);
+    project.limits = change.limits.unwrap_or(project.limits);
+    check_settings(&project.name, &project.origins, &project.limits)?;
+    store::update(call, &project).await?;
+    Reply::ok(&json!({ "project": shown(&project) }))
+}
+
+fn unreadable(fault: &serde_json::Error) -> Problem {
+    Problem::new(Code::RequestMalformed, format!("The body cannot be read: {fault}."))
+}
+
+fn check_settings(name: &str, origins: &[String], limits: &Limits) -> Result<(), Problem> {
+    let refuse = |field: &str, detail: &str| Problem::new(Code::RequestMalformed, detail).of_field(field);
+    if !(1..=NAME_MAX).contains(&name.len()) {
+        return Err(refuse("name", "The name has 1 to 128 bytes."));
+    }
+    if origins.len() > ORIGINS_MAX || !origins.iter().all(|origin| is_origin(origin)) {
+        return Err(refuse(
+            "origins",
+            "At most 32 origins, each as a browser sends it: `https://app.example.com`, no path, no trailing \
+             slash; http for localhost only.",
+        ));
+    }
+    limits.check()
+}
+
 /// `GET /v1/project`: the project that the key opens.
 pub(crate) async fn show(request: &Request, call: &Call) -> Outcome<Reply> {
     let reader = access::reader(request, call).await?;
@@ -117,20 +161,11 @@ fn shown(project: &Project) -> serde_json::Value {
 
 impl NewProject {
     fn check(&self) -> Result<ProjectId, Problem> {
-        let refuse = |field: &str, detail: &str| Problem::new(Code::RequestMalformed, detail).of_field(field);
-        let id = ProjectId::parse(&self.id)
-            .map_err(|fault| refuse("id", &format!("The project id must match {}.", fault.grammar)))?;
-        if !(1..=NAME_MAX).contains(&self.name.len()) {
-            return Err(refuse("name", "The name has 1 to 128 bytes."));
-        }
-        if self.origins.len() > ORIGINS_MAX || !self.origins.iter().all(|origin| is_origin(origin)) {
-            return Err(refuse(
-                "origins",
-                "At most 32 origins, each as a browser sends it: `https://app.example.com`, no path, no \
-                 trailing slash; http for localhost only.",
-            ));
-        }
-        self.limits.check()?;
+        let id = ProjectId::parse(&self.id).map_err(|fault| {
+            Problem::new(Code::RequestMalformed, format!("The project id must match {}.", fault.grammar))
+                .of_field("id")
+        })?;
+        check_settings(&self.name, &self.origins, &self.limits)?;
         Ok(id)
     }
 }

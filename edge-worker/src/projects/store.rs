@@ -84,6 +84,35 @@ pub(crate) async fn create(env: &Env, project: &Project, keys: &[(String, ApiKey
     Ok(true)
 }
 
+/// The project as D1 has it, for changing it.
+pub(crate) async fn read(env: &Env, id: &str) -> Outcome<Option<Project>> {
+    let doing = "reading a project to change it";
+    let database = env.d1("DB").doing(doing)?;
+    let text = query!(&database, include_str!("read_project.sql"), id)
+        .doing(doing)?
+        .first::<String>(Some("config"))
+        .await
+        .storing(doing)?;
+    Ok(text.map(|text| serde_json::from_str(&text)).transpose().doing(doing)?)
+}
+
+/// Stores a changed project and publishes it. Other isolates follow within a minute, this one at once.
+pub(crate) async fn update(call: &Call, project: &Project) -> Outcome<()> {
+    let doing = "storing a changed project";
+    let database = call.env.d1("DB").doing(doing)?;
+    let text = serde_json::to_string(project).doing(doing)?;
+    query!(&database, include_str!("update_project.sql"), project.id, text)
+        .doing(doing)?
+        .run()
+        .await
+        .storing(doing)?;
+    publish(&call.env, project, &[], text).await?;
+    PROJECTS.with_borrow_mut(|projects| {
+        projects.put(project.id.clone(), Some(Rc::new(project.clone())), true, call.now);
+    });
+    Ok(())
+}
+
 async fn publish(env: &Env, project: &Project, keys: &[(String, ApiKeyRecord)], text: String) -> Outcome<()> {
     let doing = "publishing a project";
     let config = config(env)?;

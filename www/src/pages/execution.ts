@@ -255,7 +255,8 @@ function isEmptyObject(value: unknown): boolean {
 }
 
 function axis(total: number): HTMLElement {
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((fraction) => el("span", null, fraction === 0 ? "0" : duration(total * fraction)));
+  const label = (ms: number) => (total < 10 ? `${ms.toFixed(1)} ms` : duration(ms));
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((fraction) => el("span", null, fraction === 0 ? "0" : label(total * fraction)));
   return el("div", { class: "axis", "aria-hidden": "true" }, el("span"), el("span", { class: "numeric" }, "Tokens"), el("span", { class: "numeric" }, "Duration"), el("span", { class: "ticks" }, ...ticks));
 }
 

@@ -89,7 +89,10 @@ async function recordFiles(files: readonly File[], report: Report, signal: Abort
   try {
     const recorder = await startRecorder(signal);
     try {
-      for (const file of files) await recordFile(file, recorder, report, signal);
+      for (const file of files) {
+        report.setFile(files.length === 1 ? "" : file.name);
+        await recordFile(file, recorder, report, signal);
+      }
       report.total(await recorder.flush());
     } finally {
       // Everything was flushed; after a failure there is no use in waiting again.
@@ -102,8 +105,9 @@ async function recordFiles(files: readonly File[], report: Report, signal: Abort
 }
 
 async function startRecorder(signal: AbortSignal): Promise<Recorder> {
-  const { publishable_key } = await readProject(signal);
-  const recorder = await Recorder.start({ endpoint: location.origin, session: { publishableKey: publishable_key }, wasm: wasmPath });
+  const project = await readProject(signal);
+  if (!project.origins.includes(location.origin)) throw new Error(`project ${project.name} accepts no recordings from ${location.origin}`);
+  const recorder = await Recorder.start({ endpoint: location.origin, session: { publishableKey: project.publishable_key }, wasm: wasmPath });
   const { state, last_error } = recorder.status;
   if (state === "unavailable") throw new Error(last_error ?? "the recorder could not be loaded");
   return recorder;
@@ -115,7 +119,7 @@ async function recordFile(file: File, recorder: Recorder, report: Report, signal
     text = await readTranscriptFile(file);
   } catch (error) {
     if (!(error instanceof UnreadableFile)) throw error;
-    report.faulty({ place: { line: null, item: null }, reason: `${file.name}: ${error.message}` });
+    report.faulty({ place: { line: null, item: null }, reason: error.message });
     return;
   }
   await recordTranscripts(recorder, readTranscripts(text, file.name), report, signal);
@@ -177,6 +181,7 @@ class Report implements Watcher {
   readonly #rows = new Map<string, HTMLElement>();
   #state: State = "idle";
   #files = "";
+  #file = "";
   #startedAt = 0;
   #elapsed = 0;
   #executions = 0;
@@ -188,6 +193,11 @@ class Report implements Watcher {
   constructor() {
     this.view = el("div", { class: "report" }, this.#summary, this.#faultsPart, this.#table);
     this.#draw();
+  }
+
+  /** Names the file that the next faults are of; empty where there is only one. */
+  setFile(name: string): void {
+    this.#file = name;
   }
 
   begin(files: string): void {
@@ -216,7 +226,7 @@ class Report implements Watcher {
   }
 
   faulty(fault: Fault): void {
-    this.#faults.append(faultItem(fault));
+    this.#faults.append(faultItem(this.#file, fault));
     this.#schedule();
   }
 
@@ -256,7 +266,7 @@ class Report implements Watcher {
     this.#summary.hidden = this.#state === "idle";
     this.#table.hidden = this.#rows.size === 0;
     this.#faultsPart.hidden = faults === 0;
-    replaceChildren(this.#faultsTitle, `${plural(faults, "transcript")} could not be read`);
+    replaceChildren(this.#faultsTitle, `${plural(faults, "part")} of the input could not be read`);
     replaceChildren(this.#summary, this.#headline(), this.#figures());
   }
 
@@ -299,7 +309,7 @@ function runRow(run: RecordedRun): HTMLElement {
   const { fates } = run;
   const lost = fates === null ? 0 : fates.dropped + fates.rejected;
   const state = fates === null ? "sending" : lost > 0 ? "lost" : fates.pending > 0 ? "pending" : "stored";
-  const label = lost > 0 ? `${plural(lost, "event")} not stored` : state;
+  const label = fates !== null && lost > 0 ? `${plural(lost, "event")} not stored: ${Object.keys(fates.reasons).join(", ")}` : state;
   return el(
     "tr",
     { "data-execution": run.execution, "data-state": state },
@@ -308,13 +318,13 @@ function runRow(run: RecordedRun): HTMLElement {
     el("td", { class: "numeric" }, count(run.steps)),
     el("td", { class: "numeric" }, fates === null ? "" : count(fates.stored)),
     el("td", { class: "numeric" }, fates === null ? "" : count(fates.pending)),
-    el("td", null, el("span", { class: "run-state" }, label)),
+    el("td", null, el("span", { class: "run-state" }, recorded(label))),
   );
 }
 
-function faultItem(fault: Fault): HTMLElement {
-  const where = placeLabel(fault.place);
-  return el("li", null, where === null ? null : el("strong", null, `${where}: `), recorded(fault.reason));
+function faultItem(file: string, fault: Fault): HTMLElement {
+  const where = [file, placeLabel(fault.place)].filter((part) => part !== null && part !== "").join(", ");
+  return el("li", null, where === "" ? null : el("strong", null, recorded(where), ": "), recorded(fault.reason));
 }
 
 function placeLabel(place: Place): string | null {

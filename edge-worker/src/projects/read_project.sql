@@ -1,0 +1,1 @@
+SELECT config FROM projects WHERE id = ?1

@@ -1,0 +1,1 @@
+UPDATE projects SET config = ?2 WHERE id = ?1
