@@ -31,6 +31,10 @@ CREATE TABLE segments (
   provenance TEXT NOT NULL,
   received_at INTEGER NOT NULL,
   bytes INTEGER NOT NULL,
+  -- Smallest and largest index of the messages it holds, so that a reader that resolves ranges opens only
+  -- the batches it needs.
+  message_first INTEGER,
+  message_last INTEGER,
   envelope TEXT NOT NULL,
   body ANY,
   PRIMARY KEY (project_id, execution_id, writer, k)

@@ -37,6 +37,8 @@ pub mod batch;
 #[cfg(feature = "read")]
 pub mod ingest;
 #[cfg(feature = "read")]
+pub mod messages;
+#[cfg(feature = "read")]
 pub mod problem;
 #[cfg(feature = "read")]
 pub mod query;

@@ -84,7 +84,7 @@ function faultList(findings: Findings): HTMLElement | null {
       el("strong", null, "Dropped by the recorder"), ...ofWriter(drop.writer), `: ${plural(drop.count, "event")}, ${eventRange(drop.from, drop.to)}: `, recorded(drop.reason),
     ]),
   ];
-  if (findings.tail_unknown) faults.push(["The recorder stopped without an end, so what it may have recorded after the last stored event is unknown."]);
+  if (findings.tail_unknown) faults.push(["No end is on record: what followed the last readable event, if anything, is unknown."]);
   if (faults.length === 0) return null;
   return el("ul", { class: "faults" }, ...faults.map((fault) => el("li", null, ...fault)));
 }

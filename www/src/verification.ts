@@ -46,9 +46,9 @@ export function verdictSentence(findings: Findings): string {
         ? "Its one batch carries a valid signature and is stored exactly as it was sent. No event is missing."
         : `All ${plural(total, "batch", "batches")} carry valid signatures and are stored exactly as they were sent. No event is missing.`;
     case "tampered":
-      return altered === 0
-        ? "The stored record no longer agrees with what was signed."
-        : `${altered} of ${plural(total, "batch", "batches")} no longer ${altered === 1 ? "matches" : "match"} what was signed. Do not rely on this record.`;
+      if (altered === 0) return "The stored record no longer agrees with what was signed.";
+      if (total === 1) return "Its one batch no longer matches what was signed. Do not rely on this record.";
+      return `${altered} of ${plural(total, "batch", "batches")} no longer ${altered === 1 ? "matches" : "match"} what was signed. Do not rely on this record.`;
     case "incomplete":
       return `What is stored is signed and unchanged (${plural(total, "batch", "batches")}), but events are missing.`;
     case "key_retired":

@@ -8,13 +8,19 @@ use crate::routes::Call;
 use crate::storage::segments::{self, Segment};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use stepseal_protocol::batch::{Batch, Event, Kind, inflate};
+use stepseal_protocol::messages::{MessageTable, indexes_referred_to, join};
 use stepseal_protocol::query::PageQuery;
 use worker::Request;
 
 /// Segments that one page reads at most.
 const SEGMENTS_MAX: u32 = 20;
+
+/// Bytes of resolved steps after which a page ends: histories repeat, so a page of steps is much longer
+/// than what is stored of them.
+const PAGE_BYTES: usize = 4_000_000;
 
 /// Shows a page of steps. A page ends at a segment's end, so it may hold more than `limit`.
 pub(crate) async fn steps(request: &Request, call: &Call, id: &str) -> Outcome<Reply> {
@@ -23,16 +29,17 @@ pub(crate) async fn steps(request: &Request, call: &Call, id: &str) -> Outcome<R
     let (id, _) = find(call, &reader, id).await?;
     let cursors = cursors(call, &reader, format!("steps|{id}"))?;
     let after = segment_position(&cursors, query.cursor.as_deref())?;
-    let project = reader.project.as_str();
-    let page = segments::page(&call.env, project, id.as_str(), &after, SEGMENTS_MAX + 1).await?;
-    let mut steps = Vec::new();
-    let mut last = None;
+    let place = Place { call, project: reader.project.as_str(), execution: id.as_str() };
+    let page = segments::page(&call.env, place.project, place.execution, &after, SEGMENTS_MAX + 1).await?;
+    let (mut steps, mut bytes, mut last) = (Vec::new(), 0, None);
+    let mut tables = Tables::default();
     for segment in page.iter().take(SEGMENTS_MAX as usize) {
-        if steps.len() >= query.limit as usize {
+        if steps.len() >= query.limit as usize || bytes >= PAGE_BYTES {
             break;
         }
-        if let Some(body) = segment.load_body(&call.env, project, id.as_str()).await? {
-            add_steps(&mut steps, segment, &body)?;
+        for step in steps_of(&place, &mut tables, segment).await? {
+            bytes += serde_json::to_string(&step).map_or(0, |text| text.len());
+            steps.push(step);
         }
         last = Some(segment);
     }
@@ -43,18 +50,73 @@ pub(crate) async fn steps(request: &Request, call: &Call, id: &str) -> Outcome<R
     Reply::ok(&json!({ "steps": steps, "next_cursor": next_cursor }))
 }
 
-/// Adds the segment's steps. A body that cannot be read adds none: `verify` says what is wrong with it.
-fn add_steps(steps: &mut Vec<Value>, segment: &Segment, body: &[u8]) -> Outcome<()> {
-    let Ok(ndjson) = inflate(body) else { return Ok(()) };
-    let Ok(batch) = Batch::parse(&ndjson) else { return Ok(()) };
-    for event in &batch.events {
-        match &event.kind {
-            Kind::Step(_) => steps.push(shown(event, segment, None)?),
-            Kind::Open(_) => steps.push(shown(event, segment, Some("running"))?),
-            _ => {}
+/// Whose segments are read.
+struct Place<'a> {
+    call: &'a Call,
+    project: &'a str,
+    execution: &'a str,
+}
+
+/// Message tables by writer.
+type Tables = HashMap<String, MessageTable>;
+
+/// The segment's steps, messages in place of their ranges. A body that cannot be read has none: `verify`
+/// says what is wrong with it.
+async fn steps_of(place: &Place<'_>, tables: &mut Tables, segment: &Segment) -> Outcome<Vec<Value>> {
+    let mut steps = Vec::new();
+    let Some(body) = segment.load_body(&place.call.env, place.project, place.execution).await? else {
+        return Ok(steps);
+    };
+    let table = tables.entry(segment.writer.clone()).or_default();
+    with_batch(&body, |batch| {
+        table.add(batch);
+        for event in &batch.events {
+            match &event.kind {
+                Kind::Step(_) => steps.push(shown(event, segment, None)?),
+                Kind::Open(_) => steps.push(shown(event, segment, Some("running"))?),
+                _ => {}
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(indexes) = steps.iter().filter_map(|step| indexes_referred_to(&step["input"])).reduce(join) {
+        if !table.has_all(&indexes) {
+            read_messages(place, table, &segment.writer, &indexes).await?;
+        }
+        for input in steps.iter_mut().filter_map(|step| step.get_mut("input")) {
+            table.resolve(input);
+        }
+    }
+    Ok(steps)
+}
+
+/// Reads the messages of these indexes from wherever the writer stored them.
+async fn read_messages(
+    place: &Place<'_>,
+    table: &mut MessageTable,
+    writer: &str,
+    indexes: &RangeInclusive<u64>,
+) -> Outcome<()> {
+    let Place { call, project, execution } = place;
+    let found =
+        segments::with_messages(&call.env, project, execution, writer, *indexes.start(), *indexes.end())
+            .await?;
+    for segment in &found {
+        if let Some(body) = segment.load_body(&call.env, project, execution).await? {
+            with_batch(&body, |batch| {
+                table.add(batch);
+                Ok(())
+            })?;
         }
     }
     Ok(())
+}
+
+/// Hands a stored body's batch to `visit`, if it can be read.
+fn with_batch(body: &[u8], visit: impl FnOnce(&Batch<'_>) -> Outcome<()>) -> Outcome<()> {
+    let Ok(ndjson) = inflate(body) else { return Ok(()) };
+    let Ok(batch) = Batch::parse(&ndjson) else { return Ok(()) };
+    visit(&batch)
 }
 
 /// The event's own fields, and where it stands.

@@ -16,6 +16,7 @@ use stepseal_protocol::envelope::Verified;
 use stepseal_protocol::ids::KeyId;
 use stepseal_protocol::ingest::admission::Author;
 use stepseal_protocol::ingest::receipt::BatchKey;
+use stepseal_protocol::messages::message_indexes;
 use stepseal_protocol::rollup::{CappedSet, EndFacts, Rollup, StartFacts};
 use worker::{D1Database, D1PreparedStatement, Env, KvStore};
 
@@ -168,6 +169,7 @@ fn insert_segment(
     let doing = "binding a segment";
     let NewSegment { batch, parsed, author, received_at } = segment;
     let body = StoredBody::of(batch.body(), in_kv);
+    let messages = message_indexes(parsed);
     let digest = parsed.digest.to_hex();
     let envelope = batch.envelope_line();
     let subjects = serde_json::to_string(&author.subjects().collect::<Vec<_>>()).doing(doing)?;
@@ -186,6 +188,8 @@ fn insert_segment(
         Bind::Text(author.provenance.as_str()),
         Bind::Number(*received_at),
         Bind::Number(batch.body().len() as u64),
+        Bind::MaybeNumber(messages.as_ref().map(|indexes| *indexes.start())),
+        Bind::MaybeNumber(messages.as_ref().map(|indexes| *indexes.end())),
         Bind::Text(&envelope),
         Bind::Text(body.form()),
         Bind::MaybeText(body.text()),
@@ -396,6 +400,25 @@ pub(crate) async fn page(
         Bind::Number(limit.into()),
     ];
     read(env, include_str!("page_segments.sql"), &values, doing).await
+}
+
+/// The segments of a writer that hold any of the messages `first` to `last`.
+pub(crate) async fn with_messages(
+    env: &Env,
+    project: &str,
+    execution: &str,
+    writer: &str,
+    first: u64,
+    last: u64,
+) -> Outcome<Vec<Segment>> {
+    let values = [
+        Bind::Text(project),
+        Bind::Text(execution),
+        Bind::Text(writer),
+        Bind::Number(first),
+        Bind::Number(last),
+    ];
+    read(env, include_str!("segments_with_messages.sql"), &values, "reading segments with messages").await
 }
 
 /// One segment by its key.

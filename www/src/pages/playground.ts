@@ -322,12 +322,12 @@ function runRow(run: RecordedRun): HTMLElement {
   );
 }
 
-function faultItem(file: string, fault: Fault): HTMLElement {
-  const where = [file, placeLabel(fault.place)].filter((part) => part !== null && part !== "").join(", ");
-  return el("li", null, where === "" ? null : el("strong", null, recorded(where), ": "), recorded(fault.reason));
+function faultItem(file: string, { place, reason }: Fault): HTMLElement {
+  const where = [file, placeLabel(place)].filter((part) => part !== "").join(", ");
+  return el("li", null, where === "" ? null : el("strong", null, recorded(where), ": "), recorded(reason));
 }
 
-function placeLabel(place: Place): string | null {
-  if (place.line !== null) return `Line ${place.line}`;
-  return place.item === null ? null : `Transcript ${place.item}`;
+function placeLabel({ line, item }: Place): string {
+  if (line !== null) return `line ${line}`;
+  return item === null ? "" : `transcript ${item}`;
 }
