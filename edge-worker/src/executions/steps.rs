@@ -6,9 +6,8 @@ use crate::failure::{Doing, Outcome};
 use crate::respond::Reply;
 use crate::routes::Call;
 use crate::storage::segments::{self, Segment};
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use serde_json::{Map, Value, json};
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use stepseal_protocol::batch::{Batch, Event, Kind, inflate};
 use stepseal_protocol::messages::{MessageTable, indexes_referred_to, join};
@@ -121,14 +120,8 @@ fn with_batch(body: &[u8], visit: impl FnOnce(&Batch<'_>) -> Outcome<()>) -> Out
 
 /// The event's own fields, and where it stands.
 fn shown(event: &Event<'_>, segment: &Segment, status: Option<&str>) -> Outcome<Value> {
-    let doing = "showing a step";
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(event.text).doing(doing)?;
-    let mut shown = serde_json::Map::new();
-    for (name, raw) in fields {
-        if name != "t" {
-            shown.insert(name, serde_json::from_str(raw.get()).doing(doing)?);
-        }
-    }
+    let mut shown: Map<String, Value> = serde_json::from_str(event.text).doing("showing a step")?;
+    shown.shift_remove("t");
     if let Some(status) = status {
         shown.insert("status".into(), status.into());
     }

@@ -236,8 +236,10 @@ impl Rollup {
         if let Some(model) = &step.model {
             self.models.insert(model);
         }
-        if let Some(tool) = &step.tool {
-            self.tools.insert(tool);
+        match &step.tool {
+            Some(tool) => self.tools.insert(tool),
+            None if step.kind == StepKind::Tool => self.tools.insert(&step.name),
+            None => {}
         }
     }
 
