@@ -198,7 +198,7 @@ function localOrigins(port) {
 }
 
 function writeDevFile(url, project) {
-  writePrivate(join(LOCAL, "dev.json"), `${JSON.stringify({ url, ...project }, null, 2)}\n`);
+  writePrivate(process.env.STEPSEAL_DEV_FILE ?? join(LOCAL, "dev.json"), `${JSON.stringify({ url, ...project }, null, 2)}\n`);
 }
 
 function announce(url, project, persist) {

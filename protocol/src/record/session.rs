@@ -96,7 +96,7 @@ impl Sessions {
 
     /// When the host should be asked for a session; `needed` says whether there is anything to sign.
     pub(super) fn renewal_due(&self, needed: bool) -> Option<u64> {
-        if !self.renewable || self.renewing {
+        if self.renewing || !self.renewable && self.current.is_some() {
             return None;
         }
         match &self.current {
@@ -117,7 +117,7 @@ impl Sessions {
 
     /// Nothing can be signed any more, and no other session will come.
     pub(super) fn ended(&self) -> bool {
-        !self.renewable && self.current.as_ref().is_none_or(|session| session.refused)
+        !self.renewable && self.current.as_ref().is_some_and(|session| session.refused)
     }
 }
 
@@ -180,6 +180,8 @@ mod tests {
     fn a_session_that_cannot_be_replaced_is_used_until_the_server_refuses_it() {
         let mut random = Random::new([3; 32]);
         let mut sessions = Sessions::new(false);
+        assert_eq!(sessions.renewal_due(true), Some(0));
+        assert!(!sessions.ended());
         sessions.accept("s1.a", key(), 1, 0).unwrap();
         assert!(sessions.usable(1_000_000).is_some());
         assert_eq!(sessions.renewal_due(true), None);
