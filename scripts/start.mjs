@@ -16,12 +16,16 @@ import { LOCAL, ROOT } from "./workspace.mjs";
 import { localWranglerEnv, wranglerScript } from "./wrangler.mjs";
 
 const DEFAULT_PORT = 8787;
+/** STEPSEAL_DEV_FILE: a second worker of the same clone, as tests start one, leaves the first one's file alone. */
+const DEV_FILE = resolve(process.env.STEPSEAL_DEV_FILE ?? join(LOCAL, "dev.json"));
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 5_000;
 const PARENT_POLL_MS = 500;
 const DEMO_PROJECT = "prj_demo";
 /** Dev servers of Vite and of most frameworks: a first integration tried there just works. */
 const DEV_SERVER_PORTS = [5173, 3000];
+/** The worker's own limit for a project: after many ports, the oldest give way. */
+const ORIGINS_MAX = 32;
 
 async function main() {
   const options = readOptions();
@@ -168,7 +172,10 @@ function endGroup(pid) {
 
 async function demoProject(url, port, operatorKey, state) {
   const known = state.readProject();
-  if (known) return known;
+  if (known) {
+    await allowOrigins(url, port, operatorKey, known);
+    return known;
+  }
   const response = await fetch(`${url}/v1/projects`, {
     method: "POST",
     headers: { authorization: `Bearer ${operatorKey}`, "content-type": "application/json" },
@@ -192,13 +199,34 @@ async function demoProject(url, port, operatorKey, state) {
   return project;
 }
 
-function localOrigins(port) {
-  const ports = new Set([port, DEFAULT_PORT, ...DEV_SERVER_PORTS]);
-  return [...ports].flatMap((each) => [`http://127.0.0.1:${each}`, `http://localhost:${each}`]);
+/** A start on another port serves the playground from origins that the project may not know yet. */
+async function allowOrigins(url, port, operatorKey, { project, viewer_key }) {
+  const { origins } = await callWorker(`${url}/v1/project`, { headers: { authorization: `Bearer ${viewer_key}` } });
+  const wanted = new Set([...origins, ...pageOrigins(port)]);
+  if (wanted.size === origins.length) return;
+  await callWorker(`${url}/v1/projects/${project}`, {
+    method: "PATCH",
+    headers: { authorization: `Bearer ${operatorKey}`, "content-type": "application/json" },
+    body: JSON.stringify({ origins: [...wanted].slice(-ORIGINS_MAX) }),
+  });
 }
 
+async function callWorker(url, request) {
+  const response = await fetch(url, request);
+  const text = await response.text();
+  if (!response.ok) throw new StepFailure(`${request.method ?? "GET"} ${url} answered with status ${response.status}:\n${text}`);
+  return JSON.parse(text);
+}
+
+function localOrigins(port) {
+  const ports = new Set([port, DEFAULT_PORT, ...DEV_SERVER_PORTS]);
+  return [...ports].flatMap(pageOrigins);
+}
+
+const pageOrigins = (port) => [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
+
 function writeDevFile(url, project) {
-  writePrivate(process.env.STEPSEAL_DEV_FILE ?? join(LOCAL, "dev.json"), `${JSON.stringify({ url, ...project }, null, 2)}\n`);
+  writePrivate(DEV_FILE, `${JSON.stringify({ url, ...project }, null, 2)}\n`);
 }
 
 function announce(url, project, persist) {
@@ -211,7 +239,7 @@ Stepseal is running. Ctrl-C stops it; the data stays in ${persist}
 
   curl -H 'Authorization: Bearer ${project.viewer_key}' '${url}/v1/executions'
 
-All keys: .stepseal/dev.json
+All keys: ${DEV_FILE}
 `);
 }
 

@@ -1,7 +1,10 @@
 //! The functions that JavaScript calls. Times are milliseconds; `now` is monotonic, `wall` is Unix time. What may
 //! be large is `f64`, because that is what JavaScript has; it stays below 2^53.
 
-#![allow(unsafe_code, reason = "an exported name is unsafe because it could clash; these are the module's own")]
+#![allow(
+    unsafe_code,
+    reason = "an exported name is unsafe because it could clash; these are the module's own"
+)]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
