@@ -4,6 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { StepFailure } from "./step.mjs";
 
 /** @param {string} persist */
 export function localState(persist) {
@@ -17,7 +18,9 @@ export function localState(persist) {
     /** Generates the worker's secrets on the first start and returns the operator key. */
     operatorKey() {
       if (!existsSync(secretsFile)) writePrivate(secretsFile, newSecrets());
-      return /^STEPSEAL_OPERATOR_KEY=(.+)$/m.exec(readFileSync(secretsFile, "utf8"))?.[1];
+      const key = /^STEPSEAL_OPERATOR_KEY=(.+)$/m.exec(readFileSync(secretsFile, "utf8"))?.[1];
+      if (!key) throw new StepFailure(`${secretsFile} has no STEPSEAL_OPERATOR_KEY.\n\nWhat to do: put it back, or start with an empty store: \`npm start -- --persist NEW_DIR\`.`);
+      return key;
     },
     readProject() {
       return existsSync(projectFile) ? JSON.parse(readFileSync(projectFile, "utf8")) : undefined;

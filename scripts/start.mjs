@@ -7,25 +7,20 @@ import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { build } from "./build.mjs";
+import { ensureDemoProject } from "./demo-project.mjs";
 import { ensureDependencies, findNode } from "./dependencies.mjs";
 import { fingerprint } from "./fingerprint.mjs";
 import { localState, writePrivate } from "./local-state.mjs";
 import { tryLock } from "./lock.mjs";
 import { exitWith, runStep, say, step, StepFailure } from "./step.mjs";
-import { LOCAL, ROOT } from "./workspace.mjs";
+import { DEFAULT_PORT, LOCAL, ROOT } from "./workspace.mjs";
 import { localWranglerEnv, wranglerScript } from "./wrangler.mjs";
 
-const DEFAULT_PORT = 8787;
 /** STEPSEAL_DEV_FILE: a second worker of the same clone, as tests start one, leaves the first one's file alone. */
 const DEV_FILE = resolve(process.env.STEPSEAL_DEV_FILE ?? join(LOCAL, "dev.json"));
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 5_000;
 const PARENT_POLL_MS = 500;
-const DEMO_PROJECT = "prj_demo";
-/** Dev servers of Vite and of most frameworks: a first integration tried there just works. */
-const DEV_SERVER_PORTS = [5173, 3000];
-/** The worker's own limit for a project: after many ports, the oldest give way. */
-const ORIGINS_MAX = 32;
 
 async function main() {
   const options = readOptions();
@@ -38,7 +33,7 @@ async function main() {
   const worker = serve(options, state, release);
   const url = `http://127.0.0.1:${options.port}`;
   await step("Starting the worker", () => worker.ready(url));
-  const project = await demoProject(url, options.port, operatorKey, state);
+  const project = await ensureDemoProject(url, options.port, operatorKey, state);
   writeDevFile(url, project);
   announce(url, project, options.persist);
 }
@@ -169,61 +164,6 @@ function endGroup(pid) {
     if (error.code !== "ESRCH") throw error;
   }
 }
-
-async function demoProject(url, port, operatorKey, state) {
-  const known = state.readProject();
-  if (known) {
-    await allowOrigins(url, port, operatorKey, known);
-    return known;
-  }
-  const response = await fetch(`${url}/v1/projects`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${operatorKey}`, "content-type": "application/json" },
-    body: JSON.stringify({ id: DEMO_PROJECT, name: "Demo", origins: localOrigins(port) }),
-  });
-  const text = await response.text();
-  if (response.status === 409) {
-    throw new StepFailure(`The store in ${state.persist} has a demo project, but its keys are lost (project.json is missing there).\n\nWhat to do: put that file back, or start with an empty store: \`npm start -- --persist NEW_DIR\`.`);
-  }
-  if (response.status !== 201) throw new StepFailure(`The demo project could not be created: status ${response.status}\n${text}`);
-  const created = JSON.parse(text);
-  const project = {
-    project: created.project.id,
-    kid: created.kid,
-    project_secret: created.project_secret,
-    viewer_key: created.keys.viewer,
-    admin_key: created.keys.admin,
-    publishable_key: created.project.publishable_key,
-  };
-  state.writeProject(project);
-  return project;
-}
-
-/** A start on another port serves the playground from origins that the project may not know yet. */
-async function allowOrigins(url, port, operatorKey, { project, viewer_key }) {
-  const { origins } = await callWorker(`${url}/v1/project`, { headers: { authorization: `Bearer ${viewer_key}` } });
-  const wanted = new Set([...origins, ...pageOrigins(port)]);
-  if (wanted.size === origins.length) return;
-  await callWorker(`${url}/v1/projects/${project}`, {
-    method: "PATCH",
-    headers: { authorization: `Bearer ${operatorKey}`, "content-type": "application/json" },
-    body: JSON.stringify({ origins: [...wanted].slice(-ORIGINS_MAX) }),
-  });
-}
-
-async function callWorker(url, request) {
-  const response = await fetch(url, request);
-  const text = await response.text();
-  if (!response.ok) throw new StepFailure(`${request.method ?? "GET"} ${url} answered with status ${response.status}:\n${text}`);
-  return JSON.parse(text);
-}
-
-function localOrigins(port) {
-  const ports = new Set([port, DEFAULT_PORT, ...DEV_SERVER_PORTS]);
-  return [...ports].flatMap(pageOrigins);
-}
-
-const pageOrigins = (port) => [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
 
 function writeDevFile(url, project) {
   writePrivate(DEV_FILE, `${JSON.stringify({ url, ...project }, null, 2)}\n`);

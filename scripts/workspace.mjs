@@ -12,6 +12,9 @@ export const TOOLS = resolve(process.env.STEPSEAL_TOOLS ?? join(ROOT, ".tools"))
 /** What belongs to this clone and is never committed: build stamps, secrets, the local store. */
 export const LOCAL = join(ROOT, ".stepseal");
 
+/** Where `npm start` serves unless told otherwise. */
+export const DEFAULT_PORT = 8787;
+
 export const WASM_TARGET = "wasm32-unknown-unknown";
 
 /** worker-build must be of the `worker` crate's own version. */

@@ -81,6 +81,11 @@ impl Outbox {
         self.flights.len()
     }
 
+    /// Whether a reply about this batch may still come.
+    pub(super) fn is_under_way(&self, key: u32) -> bool {
+        self.flights.iter().any(|flight| flight.entry == key)
+    }
+
     /// Bytes that keepalive attempts under way carry.
     pub(super) fn keepalive_bytes(&self) -> usize {
         self.flights.iter().filter(|flight| flight.keepalive).map(|flight| flight.bytes).sum()

@@ -244,7 +244,7 @@ impl Recorder {
             Outcome::SessionOver => self.change_session(&flight, reply, now.monotonic_ms),
             Outcome::SessionRefused => self.change_session_or_drop(&flight, reply, now.monotonic_ms),
             Outcome::Retry => self.retry_later(&flight, reply, now.monotonic_ms),
-            Outcome::Refused => self.drop_batch(flight.entry, reply.code),
+            Outcome::Refused => self.refuse(&flight, reply),
         }
     }
 
@@ -347,7 +347,7 @@ impl Recorder {
         if BodyDigest::of(&entry.batch.body).to_hex() == reply.stored_sha256 {
             self.stored(flight, reply);
         } else {
-            self.drop_batch(flight.entry, reply.code);
+            self.refuse(flight, reply);
         }
     }
 
@@ -367,7 +367,7 @@ impl Recorder {
         let has_another = !self.sessions.ended();
         self.sessions.refused(flight.session, now, &mut self.shared.random);
         if !has_another || self.sessions.ended() || !self.may_correct(flight.entry) {
-            self.drop_batch(flight.entry, reply.code);
+            self.refuse(flight, reply);
         }
     }
 
@@ -384,6 +384,13 @@ impl Recorder {
             entry.corrections = 0;
         }
         self.shared.outbox.put_last(flight.entry);
+    }
+
+    /// Drops the batch, unless another attempt at it is under way: that one may have been stored.
+    fn refuse(&mut self, flight: &Flight, reply: &Reply<'_>) {
+        if !self.shared.outbox.is_under_way(flight.entry) {
+            self.drop_batch(flight.entry, reply.code);
+        }
     }
 
     fn drop_batch(&mut self, key: u32, reason: &str) {

@@ -58,6 +58,13 @@ struct Loss {
     reported_by: Option<u64>,
 }
 
+impl Loss {
+    /// Whether one `drop` can report both. One that is reported already cannot grow: its numbers would count twice.
+    fn continues_with(&self, events: &Range<u64>, reason: &str) -> bool {
+        self.reported_by.is_none() && self.events.end == events.start && self.reason == reason
+    }
+}
+
 pub(super) struct Writer {
     /// Where the recorder keeps this writer.
     slot: usize,
@@ -151,7 +158,10 @@ impl Writer {
         for loss in &mut self.losses {
             loss.reported_by.take_if(|n| events.contains(n));
         }
-        self.losses.push(Loss { events, reason: reason.into(), reported_by: None });
+        match self.losses.last_mut() {
+            Some(loss) if loss.continues_with(&events, reason) => loss.events.end = events.end,
+            _ => self.losses.push(Loss { events, reason: reason.into(), reported_by: None }),
+        }
     }
 
     fn report_losses(&mut self, now: u64, shared: &mut Shared) {
