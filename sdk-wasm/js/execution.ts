@@ -108,9 +108,9 @@ export class Execution {
   /** The execution so far, as it was recorded; later changes to values that were passed in do not show. */
   getSnapshot(): ExecutionSnapshot {
     const steps: StepSnapshot[] = [...this.#steps, ...[...this.#running].map((step) => step.runningText())].map((text) => JSON.parse(text));
-    const parents = new Set(steps.map((step) => step.parent));
-    const leaves = steps.filter((step) => !parents.has(step.id));
-    const sum = (bucket: keyof Usage): number => leaves.reduce((total, step) => total + (Number(step.usage?.[bucket]) || 0), 0);
+    const counted = steps.filter(({ kind }) => kind !== "agent" && kind !== "chain");
+    const sum = (value: (step: StepSnapshot) => number | undefined): number => counted.reduce((total, step) => total + (Number(value(step)) || 0), 0);
+    const tokens = (bucket: keyof Usage): number => sum((step) => step.usage?.[bucket]);
     return {
       id: this.id,
       name: this.#name,
@@ -118,8 +118,8 @@ export class Execution {
       started_at: this.#startedAt,
       ended_at: this.#endedAt,
       steps,
-      usage: { input: sum("input"), cache_read: sum("cache_read"), cache_write: sum("cache_write"), output: sum("output"), reasoning: sum("reasoning") },
-      cost_usd: leaves.reduce((total, step) => total + (Number(step.cost_usd) || 0), 0),
+      usage: { input: tokens("input"), cache_read: tokens("cache_read"), cache_write: tokens("cache_write"), output: tokens("output"), reasoning: tokens("reasoning") },
+      cost_usd: sum((step) => step.cost_usd),
     };
   }
 

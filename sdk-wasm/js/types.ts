@@ -189,7 +189,7 @@ export interface ExecutionSnapshot {
   ended_at: number | null;
   /** In the order in which they ended; then those that still run. */
   steps: StepSnapshot[];
-  /** Sums over the steps that have no steps of their own. */
+  /** Sums over the steps, as the server forms them: `agent` and `chain` steps only wrap others and are left out. */
   usage: Required<Usage>;
   cost_usd: number;
 }
