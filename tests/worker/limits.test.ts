@@ -1,0 +1,180 @@
+// Limits, minting and cross-origin rules of the ingest routes.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { body, executionId, seal, session, smallExecution, type Event } from "../client/batches.ts";
+import { Worker, type Project } from "../fixtures/worker.ts";
+
+const EVENTS = 100;
+
+function hundredEvents(): Buffer {
+  const at = Date.now();
+  const logs: Event[] = Array.from({ length: EVENTS }, (_, n) => ({ t: "log", n, at }));
+  return body(executionId(), logs);
+}
+
+describe("the fair limit", () => {
+  const LIMITS = { bytes_per_s: 1_000_000, bytes_burst: 2_000_000, steps_per_s: 200, steps_burst: 1_000 };
+  let worker: Worker;
+  let project: Project;
+
+  before(async () => {
+    worker = await Worker.start();
+    project = await worker.createProject("prj_small", { limits: LIMITS });
+  });
+  after(() => worker.stop());
+
+  const send = (bytes: Uint8Array) => worker.api.sendBatch(seal(session(project.secret, project.id, project.kid), bytes));
+
+  test("parallel senders never get more than the bucket, and the refused are told when to come back", async () => {
+    const started = Date.now();
+    const bodies = Array.from({ length: 60 }, hundredEvents);
+    const replies = await Promise.all(bodies.map(send));
+    const elapsedS = (Date.now() - started) / 1_000;
+    const admitted = replies.filter((reply) => reply.status === 200).length * EVENTS;
+    assert.ok(admitted <= LIMITS.steps_burst + Math.ceil(elapsedS * LIMITS.steps_per_s), `${admitted} in ${elapsedS} s`);
+    assert.ok(admitted >= LIMITS.steps_burst / 2, `${admitted} admitted`);
+    const database = await worker.database();
+    const stored = await database.prepare("SELECT sum(count) AS n FROM segments").first<{ n: number }>();
+    assert.equal(stored!.n, admitted);
+
+    const at = replies.findIndex((reply) => reply.status !== 200);
+    const refused = replies[at]!;
+    assert.deepEqual([refused.status, refused.json.code], [429, "rate_limited"]);
+    assert.equal(refused.headers.get("retry-after"), String(refused.json.retry_after_s));
+    assert.ok(refused.json.retry_after_s >= 1 && refused.json.retry_after_s <= 5);
+    assert.equal(refused.headers.get("ratelimit-policy"), '"bytes";q=2000000;w=2;qu="content-bytes", "steps";q=1000;w=5');
+    assert.match(refused.headers.get("ratelimit")!, /^"steps";r=0;t=[1-5]$/);
+    assert.equal(refused.headers.get("access-control-expose-headers"), "Retry-After, RateLimit, RateLimit-Policy");
+
+    // A lease that this isolate took is lost after 3 s; the bucket itself gains 200 a second.
+    await delay(refused.json.retry_after_s * 1_000 + 3_000);
+    assert.equal((await send(bodies[at]!)).json.code, "stored");
+  });
+});
+
+describe("the address limit", () => {
+  test("comes before any cryptography", async () => {
+    const worker = await Worker.start({ addressLimit: 5 });
+    try {
+      const project = await worker.createProject("prj_address");
+      const forged = seal({ ...session(project.secret, project.id, project.kid), key: new Uint8Array(32) }, hundredEvents());
+      const codes: string[] = [];
+      for (let count = 0; count < 6; count++) codes.push((await worker.api.sendBatch(forged)).json.code);
+      assert.deepEqual(codes, [...Array(5).fill("signature_invalid"), "rate_limited"]);
+      const reply = await worker.api.sendBatch(forged);
+      assert.deepEqual([reply.status, reply.headers.get("retry-after"), reply.json.retry_after_s], [429, "60", 60]);
+    } finally {
+      await worker.stop();
+    }
+  });
+});
+
+describe("minting and origins", () => {
+  const ORIGIN = "https://app.example.com";
+  let worker: Worker;
+  let project: Project;
+
+  before(async () => {
+    worker = await Worker.start();
+    project = await worker.createProject("prj_mint", { origins: [ORIGIN] });
+  });
+  after(() => worker.stop());
+
+  const install = () => randomBytes(16).toString("base64url");
+  const mint = (wanted: object, headers: Record<string, string> = { origin: ORIGIN }) =>
+    worker.api.request("POST", "/v1/sessions", JSON.stringify(wanted), { "content-type": "text/plain", ...headers });
+
+  test("a session for a page of an allowed origin writes from there, and from nowhere else", async () => {
+    const wanted = { publishable_key: project.publishableKey, install: install() };
+    const minted = await mint(wanted);
+    assert.equal(minted.status, 200);
+    const { token, key, subject, expires_at, server_time } = minted.json;
+    assert.match(subject, /^o_[A-Za-z0-9_-]{43}$/);
+    assert.ok(expires_at - server_time > 890_000 && expires_at - server_time <= 900_000);
+    assert.equal((await mint(wanted)).json.subject, subject);
+    assert.notEqual((await mint({ ...wanted, install: install() })).json.subject, subject);
+
+    const x = executionId();
+    const sealed = seal({ token, key: new Uint8Array(Buffer.from(key, "base64")) }, body(x, smallExecution()));
+    assert.equal((await worker.api.sendBatch(sealed)).json.code, "origin_mismatch");
+    assert.equal((await worker.api.sendBatch(sealed, { origin: ORIGIN })).json.code, "stored");
+    const shown = await worker.api.withKey(project.viewerKey).get(`/v1/executions/${x}`);
+    assert.deepEqual([shown.json.execution.subject, shown.json.execution.provenance], [subject, "origin"]);
+  });
+
+  test("no session for other origins, other keys, other bodies", async () => {
+    const wanted = { publishable_key: project.publishableKey, install: install() };
+    const cases: [object, Record<string, string>, number, string][] = [
+      [wanted, {}, 403, "origin_not_allowed"],
+      [wanted, { origin: "https://evil.example.com" }, 403, "origin_not_allowed"],
+      [{ ...wanted, publishable_key: project.publishableKey.replace(/.$/, (last) => (last === "0" ? "1" : "0")) }, { origin: ORIGIN }, 403, "project_unknown"],
+      [{ ...wanted, publishable_key: "x" }, { origin: ORIGIN }, 403, "project_unknown"],
+      [{ ...wanted, install: "short" }, { origin: ORIGIN }, 400, "request_malformed"],
+      [{}, { origin: ORIGIN }, 400, "request_malformed"],
+    ];
+    for (const [body, headers, status, code] of cases) {
+      const reply = await mint(body, headers);
+      assert.deepEqual([reply.status, reply.json.code], [status, code]);
+      assert.equal(reply.headers.get("access-control-allow-origin"), "*");
+      assert.equal(reply.json.key, undefined);
+    }
+  });
+
+  test("any page may read the ingest routes' replies, none the others'", async () => {
+    for (const path of ["/v1/batches", "/v1/server/batches", "/v1/sessions"]) {
+      const preflight = await worker.api.request("OPTIONS", path, undefined, { origin: ORIGIN, "access-control-request-method": "POST" });
+      assert.equal(preflight.status, 204);
+      assert.equal(preflight.headers.get("access-control-allow-origin"), "*");
+      assert.equal(preflight.headers.get("access-control-allow-credentials"), null);
+    }
+    const read = await worker.api.withKey(project.viewerKey).request("GET", "/v1/executions", undefined, { origin: ORIGIN });
+    assert.equal(read.headers.get("access-control-allow-origin"), null);
+    assert.equal(read.headers.get("cache-control"), "no-store");
+    assert.equal(read.headers.get("x-content-type-options"), "nosniff");
+  });
+
+  test("the operator changes a project, with effect on what it allows", async () => {
+    const operator = worker.api.withKey(worker.operatorKey);
+    const change = (id: string, wanted: object) => operator.request("PATCH", `/v1/projects/${id}`, JSON.stringify(wanted));
+    assert.equal((await change(project.id, { origins: ["https://two.example.com"] })).status, 200);
+    const wanted = { publishable_key: project.publishableKey, install: install() };
+    assert.equal((await mint(wanted)).json.code, "origin_not_allowed");
+    assert.equal((await mint(wanted, { origin: "https://two.example.com" })).json.code, "minted");
+    assert.equal((await change(project.id, { status: "paused" })).json.project.status, "paused");
+    assert.equal((await mint(wanted, { origin: "https://two.example.com" })).json.code, "project_paused");
+    const sealed = seal(session(project.secret, project.id, project.kid), hundredEvents());
+    const paused = await worker.api.sendBatch(sealed);
+    assert.deepEqual([paused.status, paused.json.code], [403, "project_paused"]);
+    assert.equal((await change("prj_none", {})).json.code, "project_not_found");
+    assert.equal((await worker.api.withKey(project.adminKey).request("PATCH", `/v1/projects/${project.id}`, "{}")).json.code, "role_insufficient");
+  });
+});
+
+describe("weak secrets", () => {
+  const ROOT = Buffer.from(randomBytes(32)).toString("base64");
+  const cases: [string, Record<string, string>][] = [
+    ["a root of zeros", { STEPSEAL_ROOTS: JSON.stringify({ k1: Buffer.alloc(32).toString("base64") }) }],
+    ["a short root", { STEPSEAL_ROOTS: JSON.stringify({ k1: randomBytes(16).toString("base64") }) }],
+    ["no root", { STEPSEAL_ROOTS: "{}" }],
+    ["roots that are no JSON", { STEPSEAL_ROOTS: ROOT }],
+    ["a short operator key", { STEPSEAL_OPERATOR_KEY: "stepseal_operator_1234" }],
+  ];
+  for (const [name, bindings] of cases) {
+    test(`${name} is refused, and not repeated`, async () => {
+      const worker = await Worker.start({ bindings });
+      try {
+        const reply = await worker.api.withKey(worker.operatorKey).request("POST", "/v1/projects", JSON.stringify({ id: "p", name: "p" }));
+        assert.deepEqual([reply.status, reply.json.code], [503, "misconfigured"]);
+        const said = JSON.stringify(reply.json) + worker.log.join("");
+        for (const secret of [...Object.values(bindings), worker.operatorKey]) {
+          if (secret.length > 4) assert.ok(!said.includes(secret), "a secret was repeated");
+        }
+      } finally {
+        await worker.stop({ expectFaults: true });
+      }
+    });
+  }
+});
