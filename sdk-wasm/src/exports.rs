@@ -179,13 +179,13 @@ pub extern "C" fn settle(
     wall: f64,
 ) {
     let Some((text, recorder)) = state().text_and_recorder(len) else { return };
-    let mut lines = text.splitn(3, '\n');
-    let mut line = || lines.next().unwrap_or("");
+    let (code, text) = text.split_once('\n').unwrap_or((text, ""));
+    let (stored_sha256, rejected_because) = text.split_once('\n').unwrap_or((text, ""));
     let reply = Reply {
         status: status as u16,
-        code: line(),
-        stored_sha256: line(),
-        rejected_because: line(),
+        code,
+        stored_sha256,
+        rejected_because,
         server_time_ms: known(server_time),
         retry_after_ms: known(retry_after_ms),
         rejected: rejected as u64,

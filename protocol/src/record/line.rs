@@ -1,5 +1,6 @@
 //! The lines of a batch's body (SPEC.md, "Body").
 
+use super::tally::plain;
 use crate::digest::BodyDigest;
 use crate::ids::{ExecutionId, WriterId};
 use crate::keys::decimal;
@@ -71,7 +72,7 @@ pub(super) fn end(out: &mut Vec<u8>) {
 pub(super) fn drop_line(out: &mut Vec<u8>, n: u64, reason: &str, from: u64, to: u64) {
     begin(out, "drop", n);
     text(out, ",\"reason\":\"");
-    out.extend(reason.bytes().filter(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').take(64));
+    text(out, plain(reason));
     text(out, "\"");
     number_member(out, "count", to - from + 1);
     number_member(out, "from", from);

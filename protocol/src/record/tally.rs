@@ -3,6 +3,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+/// Longest reason that is repeated, in bytes.
+const REASON_MAX: usize = 100;
+/// Once there are this many, new ones are counted together.
+const REASONS_MAX: usize = 50;
+
 /// How many events have met which fate since the recorder began. Their sum is the number of events recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
@@ -51,21 +56,53 @@ impl Tally {
         self.because(events, reason);
     }
 
-    /// Adds to the count of `reason`, of which only what an identifier may contain is kept: it comes from a reply.
+    /// Adds to the count of `reason`.
     pub(super) fn because(&mut self, events: u64, reason: &str) {
         if events == 0 {
             return;
         }
-        let reason: String =
-            reason.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(64).collect();
-        match self.reasons.iter_mut().find(|(known, _)| *known == reason) {
+        let reason = if self.reasons.len() < REASONS_MAX { plain(reason) } else { "other" };
+        match self.reasons.iter_mut().find(|(known, _)| known == reason) {
             Some((_, count)) => *count += events,
-            None => self.reasons.push((reason, events)),
+            None => self.reasons.push((reason.into(), events)),
         }
     }
 
     fn settle(&mut self, events: u64) {
         debug_assert!(events <= self.counts.pending, "an event has one fate");
         self.counts.pending = self.counts.pending.saturating_sub(events);
+    }
+}
+
+/// A reason as it may stand in a line and in a status: replies give them, and a reply may say anything.
+pub(super) fn plain(reason: &str) -> &str {
+    let is_plain = reason.len() <= REASON_MAX
+        && reason.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\');
+    if is_plain { reason } else { "unreadable" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, plain};
+    use std::format;
+
+    #[test]
+    fn only_plain_reasons_are_repeated() {
+        for reason in ["http_404", "field `name` is missing"] {
+            assert_eq!(plain(reason), reason);
+        }
+        for odd in ["a\"b", "a\\b", "a\tb", "é", &"a".repeat(101)] {
+            assert_eq!(plain(odd), "unreadable");
+        }
+    }
+
+    #[test]
+    fn reasons_without_end_are_counted_together() {
+        let mut tally = Tally::default();
+        for number in 0..1_000 {
+            tally.because(1, &format!("reason {number}"));
+        }
+        assert_eq!(tally.reasons().count(), 51);
+        assert_eq!(tally.reasons().last(), Some(("other", 950)));
     }
 }

@@ -609,9 +609,12 @@ fn rejected_events_are_counted_with_their_reasons() {
     }
     host.recorder.flush();
     let attempt = host.send();
-    host.settle(&attempt, &Reply { rejected: 3, rejected_because: "at_missing\nat_missing", ..stored() });
+    host.settle(
+        &attempt,
+        &Reply { rejected: 3, rejected_because: "field `at` is missing\nfield `at` is missing", ..stored() },
+    );
     assert_eq!(host.counts(), (2, 3, 0, 0));
-    assert_eq!(host.reasons(), [("at_missing".into(), 2), ("unexplained".into(), 1)]);
+    assert_eq!(host.reasons(), [("field `at` is missing".into(), 2), ("unexplained".into(), 1)]);
 }
 
 #[test]

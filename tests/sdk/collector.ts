@@ -1,0 +1,143 @@
+// A server that keeps what the SDK sends, answers as it is told, and believes no signature.
+
+import assert from "node:assert/strict";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { session as mint } from "../client/batches.ts";
+import { sessionKey, sha256, sign } from "../client/keys.ts";
+
+export const PROJECT_SECRET = new Uint8Array(32).map((_, index) => 100 - index);
+
+/** A session for the recorder, valid as `claims` say. */
+export function session(claims: { iat?: number; exp?: number } = {}) {
+  const { token, key } = mint(PROJECT_SECRET, "prj_sdk", "k1", claims);
+  const { exp } = JSON.parse(Buffer.from(token.split(".")[3]!, "base64url").toString());
+  return { token, key: Buffer.from(key).toString("base64"), expires_at: exp * 1_000 };
+}
+
+export type Event = { t: string; n: number; [field: string]: any };
+
+/** A batch as it came; its signature has been verified. */
+export type Received = {
+  /** `performance.now()` when its last byte was there. */
+  at: number;
+  token: string;
+  id: string;
+  /** Unix seconds, as signed. */
+  ts: number;
+  bytes: number;
+  body: string;
+  header: { v: number; x: string; k: number; prev: string; n: number; off?: number; sdk: string };
+  events: Event[];
+  contentType: string | undefined;
+};
+
+export type Answer = { status: number; json?: object; headers?: Record<string, string>; delay_ms?: number };
+
+export class Collector {
+  readonly #server: Server;
+  readonly received: Received[] = [];
+  /** Answers to the next batches, in order; after them everything is stored. */
+  answers: (Answer | ((batch: Received) => Answer))[] = [];
+  /** Answers other requests. */
+  other: (request: IncomingMessage, body: string) => Answer & { text?: string } = () => ({ status: 404 });
+  #waiting: (() => void)[] = [];
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async start(): Promise<Collector> {
+    const server = createServer();
+    const collector = new Collector(server);
+    server.on("request", (request, response) => collector.#serve(request, response));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return collector;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  /** Forgets everything. */
+  reset(): void {
+    this.received.length = 0;
+    this.answers = [];
+  }
+
+  /** Resolves once `count` batches have come. */
+  async batches(count: number): Promise<Received[]> {
+    while (this.received.length < count) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    return this.received;
+  }
+
+  /** What a store that keeps the first of each batch would hold, in order of `k`, by execution. */
+  stored(): Map<string, Received[]> {
+    const executions = new Map<string, Map<number, Received>>();
+    for (const batch of this.received) {
+      const batches = executions.get(batch.header.x) ?? new Map<number, Received>();
+      executions.set(batch.header.x, batches);
+      const first = batches.get(batch.header.k);
+      if (first) assert.deepEqual([first.id, first.body], [batch.id, batch.body], "a batch never changes");
+      else batches.set(batch.header.k, batch);
+    }
+    return new Map([...executions].map(([id, batches]) => [id, [...batches.values()].sort((a, b) => a.header.k - b.header.k)]));
+  }
+
+  /** The events of an execution, whose batches must be a chain without gaps. */
+  events(execution: string): Event[] {
+    const batches = this.stored().get(execution) ?? [];
+    let prev = "";
+    let n = 0;
+    for (const [k, batch] of batches.entries()) {
+      assert.equal(batch.header.k, k);
+      assert.equal(batch.header.prev, prev);
+      assert.equal(batch.header.n, n);
+      assert.deepEqual(batch.events.map((event) => event.n), batch.events.map((_, index) => n + index));
+      n += batch.events.length;
+      prev = sha256(Buffer.from(batch.body), "base64url");
+    }
+    return batches.flatMap((batch) => batch.events);
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = Buffer.concat(chunks);
+    if (request.url !== "/v1/batches") {
+      const answer = this.other(request, body.toString());
+      const type = answer.text === undefined ? "application/json" : "text/html";
+      response.writeHead(answer.status, { "content-type": type, ...answer.headers });
+      response.end(answer.text ?? JSON.stringify(answer.json ?? {}));
+      return;
+    }
+    const batch = read(body, request);
+    this.received.push(batch);
+    for (const resolve of this.#waiting.splice(0)) resolve();
+    const next = this.answers.shift() ?? { status: 200, json: { code: "stored", rejected: 0 } };
+    const answer = typeof next === "function" ? next(batch) : next;
+    if (answer.delay_ms) await new Promise((resolve) => setTimeout(resolve, answer.delay_ms));
+    const headers = { "content-type": "application/json", "access-control-allow-origin": "*", "access-control-expose-headers": "Retry-After" };
+    response.writeHead(answer.status, { ...headers, ...answer.headers });
+    response.end(JSON.stringify({ server_time: Date.now(), ...answer.json }));
+  }
+}
+
+function read(body: Buffer, request: IncomingMessage): Received {
+  const end = body.indexOf("\n");
+  const [version, token, id, ts, signature] = body.subarray(0, end).toString().split(" ");
+  const content = body.subarray(end + 1);
+  assert.equal(version, "b1");
+  assert.match(id!, /^bat_[0-9a-f]{32}$/);
+  assert.match(ts!, /^[1-9][0-9]{9}$/);
+  assert.equal(signature, sign(sessionKey(PROJECT_SECRET, token!), id!, ts!, content));
+  const text = content.toString();
+  assert.ok(text.endsWith("\n"));
+  const [header, ...events] = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  return { at: performance.now(), token: token!, id: id!, ts: Number(ts), bytes: body.length, body: text, header, events, contentType: request.headers["content-type"] };
+}
