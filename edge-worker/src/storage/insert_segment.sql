@@ -1,5 +1,5 @@
--- Stores a batch under its key unless another subject owns the execution. A key that is taken stays as
--- it is: whoever reads back a foreign `attempt` has lost.
+-- Stores a batch under its key unless another subject owns the execution, and gives its key back if it
+-- did. A key that is taken stays as it is.
 INSERT INTO segments (
   project_id, execution_id, writer, k, n, count, sha256, batch_id, kid, attempt, provenance,
   received_at, bytes, message_first, message_last, envelope, body
@@ -11,3 +11,4 @@ WHERE NOT EXISTS (
   WHERE project_id = ?1 AND id = ?2 AND subject NOT IN (SELECT value FROM json_each(?19))
 )
 ON CONFLICT DO NOTHING
+RETURNING k

@@ -1,5 +1,5 @@
-//! Committing a batch: one D1 transaction that stores its bytes, merges its roll-up and reads back who
-//! won. A retry, a race and a crash in between all leave the same state.
+//! Committing a batch: one D1 transaction that stores its bytes and merges its roll-up; only an attempt that
+//! stored nothing asks why. A retry, a race and a crash in between all leave the same state.
 //!
 //! A body that fits is a column of its row; a larger one is written to KV first, under a key that ends
 //! in this attempt's random id and is never overwritten, and the row names the attempt. Every statement
@@ -72,7 +72,6 @@ pub(crate) struct Conflict {
 #[derive(Deserialize)]
 struct ReadBack {
     subject: String,
-    attempt: Option<String>,
     sha256: Option<String>,
     n: Option<u64>,
     count: Option<u64>,
@@ -101,47 +100,35 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>) -> Outcome<Com
     let statements = vec![
         insert_segment(&database, segment, &key, &attempt, in_kv)?,
         merge_rollup(&database, segment, &key, &attempt, &rollup)?,
-        read_back(&database, &key)?,
     ];
     let results = database.batch(statements).await.storing(doing)?;
-    let rows_written = results
-        .iter()
-        .map(|result| result.meta().ok().flatten().and_then(|meta| meta.rows_written))
-        .sum::<Option<usize>>();
-    let row = results
-        .last()
-        .ok_or_else(|| Fault::internal(doing, "no results"))?
-        .results::<ReadBack>()
-        .doing(doing)?
-        .pop()
-        .ok_or_else(|| Fault::internal(doing, "the execution's row is not there"))?;
-    let commit = judge(&database, segment, &key, &attempt, row, rows_written).await?;
-    if in_kv && !matches!(commit, Commit::Stored { .. }) {
+    let inserted = results.first().ok_or_else(|| Fault::internal(doing, "no results"))?;
+    if !inserted.results::<serde_json::Value>().doing(doing)?.is_empty() {
+        let rows = results.iter().map(|result| result.meta().ok().flatten()?.rows_written);
+        return Ok(Commit::Stored { rows_written: rows.sum() });
+    }
+    if in_kv {
         discard_body(call, &key, &attempt)?;
     }
-    Ok(commit)
+    why_not_stored(&database, segment, &key).await
 }
 
-async fn judge(
-    database: &D1Database,
-    segment: &NewSegment<'_>,
-    key: &BatchKey,
-    attempt: &str,
-    row: ReadBack,
-    rows_written: Option<usize>,
-) -> Outcome<Commit> {
+/// Finds out what stood in the way: a retry's own first attempt, other content, or another subject.
+async fn why_not_stored(database: &D1Database, segment: &NewSegment<'_>, key: &BatchKey) -> Outcome<Commit> {
     let doing = "reading back a commit";
+    let row = read_back(database, key)?
+        .first::<ReadBack>(None)
+        .await
+        .storing(doing)?
+        .ok_or_else(|| Fault::internal(doing, "the execution's row is not there"))?;
     if !segment.author.subjects().any(|subject| subject == row.subject) {
         return Ok(Commit::OtherSubject);
     }
-    let (Some(winner), Some(sha256), Some(n), Some(count), Some(stored_at), Some(kid)) =
-        (row.attempt, row.sha256, row.n, row.count, row.received_at, row.kid)
+    let (Some(sha256), Some(n), Some(count), Some(stored_at), Some(kid)) =
+        (row.sha256, row.n, row.count, row.received_at, row.kid)
     else {
         return Err(Fault::internal(doing, "the batch's row is not there").into());
     };
-    if winner == attempt {
-        return Ok(Commit::Stored { rows_written });
-    }
     if sha256 == segment.parsed.digest.to_hex() {
         let kid = KeyId::parse(&kid).map_err(|_| "a stored key id").doing(doing)?;
         return Ok(Commit::Duplicate { stored_at, kid });
