@@ -34,6 +34,24 @@ export function withMember(object: string, key: string, text: string | undefined
   return `${object.slice(0, -1)}${object.length > 2 ? "," : ""}"${key}":${text}}`;
 }
 
+/** The members of what should be an object, read once; none if reading them throws. */
+export function membersOf<T>(value: T): Partial<T> {
+  try {
+    return { ...value };
+  } catch {
+    return {};
+  }
+}
+
+/** Whatever should be a name, as one. */
+export function toName(value: unknown): string {
+  try {
+    return String(value ?? "unnamed");
+  } catch {
+    return "unnamed";
+  }
+}
+
 function look(key: string, value: unknown): unknown {
   const type = typeof value;
   if (key[0] === "$" || type === "function" || type === "symbol" || type === "bigint") throw look;

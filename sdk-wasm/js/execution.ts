@@ -1,6 +1,6 @@
 // Executions and steps as handles.
 
-import { toObjectText, toText, withMember } from "./capture.js";
+import { membersOf, toName, toObjectText, toText, withMember } from "./capture.js";
 import { EVENT } from "./core.js";
 import type { Engine, RunningStep } from "./engine.js";
 import type {
@@ -38,14 +38,15 @@ export class Execution {
 
   /** @internal Use {@link Recorder.startExecution}. */
   constructor(engine: Engine, options: ExecutionOptions) {
-    const { id, name, at, parent, input, ...rest } = options;
-    const given = id === undefined ? -1 : engine.open(String(id));
-    this.id = given < 0 ? `run_${randomHex(16)}` : String(id);
+    const { id, name, at, parent, input, ...rest } = membersOf(options);
+    const given = typeof id === "string" ? engine.open(id) : -1;
+    this.id = given < 0 ? `run_${randomHex(16)}` : id!;
     this.#handle = given < 0 ? engine.open(this.id) : given;
     this.#engine = engine;
-    this.#name = String(name);
+    this.#name = toName(name);
     this.#startedAt = time(at);
-    const fields = { at: this.#startedAt, name: this.#name, ...rest, parent: parent && { x: parent.execution, step: parent.step } };
+    const { execution: x, step } = membersOf(parent ?? ({} as NonNullable<typeof parent>));
+    const fields = { at: this.#startedAt, name: this.#name, ...rest, parent: parent && { x, step } };
     this.#record(EVENT.start, withMember(toObjectText(fields), "input", toText(input)));
   }
 
@@ -64,12 +65,13 @@ export class Execution {
 
   /** Records a step that has ended; gives its id. */
   recordStep(step: StepRecord): string {
-    const { id, at, input, output, reasoning, error, status, duration_ms, ...rest } = step;
-    const stepId = id ?? randomHex(8);
+    const { id, name, at, input, output, reasoning, error, status, duration_ms, ...rest } = membersOf(step);
+    const stepId = stepIdFrom(id);
     this.#recordStep(
       {
         ...rest,
         id: stepId,
+        name: toName(name),
         at: time(at),
         duration_ms: duration(duration_ms ?? 0),
         status: status ?? (error === undefined ? "ok" : "error"),
@@ -82,7 +84,7 @@ export class Execution {
 
   /** Records a line of log, of the execution or of the step with id `step`. */
   log(body: unknown, options: { level?: string; step?: string } = {}): void {
-    this.#record(EVENT.log, withMember(toObjectText({ at: Date.now(), ...options }), "body", toText(body)));
+    this.#record(EVENT.log, withMember(toObjectText({ at: Date.now(), ...membersOf(options) }), "body", toText(body)));
   }
 
   /** Records a judgement of the execution, or of the step with id `step`. */
@@ -92,7 +94,7 @@ export class Execution {
 
   /** The execution has done its work. */
   complete(result: { output?: unknown } = {}): void {
-    this.#end("completed", {}, toText(result.output));
+    this.#end("completed", {}, toText(membersOf(result).output));
   }
 
   /** The execution has failed. */
@@ -102,7 +104,7 @@ export class Execution {
 
   /** The execution was stopped. */
   cancel(reason?: string): void {
-    this.#end("cancelled", { error: reason === undefined ? undefined : { type: "cancelled", message: reason } });
+    this.#end("cancelled", { error: cancellation(reason) });
   }
 
   /** The execution so far, as it was recorded; later changes to values that were passed in do not show. */
@@ -183,10 +185,10 @@ export class Step implements RunningStep {
 
   /** @internal Use {@link Execution.startStep}. */
   constructor(options: StepOptions, parent: string | undefined, host: StepHost) {
-    const { id, input, at, metadata, ...rest } = options;
-    this.id = id ?? randomHex(8);
+    const { id, name, input, at, metadata, ...rest } = membersOf(options);
+    this.id = stepIdFrom(id);
     this.#host = host;
-    this.#fields = { ...rest, id: this.id, at: time(at), parent, metadata: metadata && { ...metadata } };
+    this.#fields = { ...rest, id: this.id, name: toName(name), at: time(at), parent, metadata: metadata && membersOf(metadata) };
     this.#input = toText(input);
   }
 
@@ -212,7 +214,7 @@ export class Step implements RunningStep {
 
   /** The step was stopped. */
   cancel(reason?: string): void {
-    this.#end("cancelled", {}, reason === undefined ? undefined : { type: "cancelled", message: reason });
+    this.#end("cancelled", {}, cancellation(reason));
   }
 
   /** @internal */
@@ -228,9 +230,10 @@ export class Step implements RunningStep {
   #end(status: StepStatus, result: StepResult, error?: RecordedError): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    const { output, reasoning, metadata, ...rest } = result;
-    const fields = { ...this.#fields, duration_ms: duration(performance.now() - this.startedAt), status, error, ...rest };
-    if (metadata) Object.assign(fields, { metadata: { ...(this.#fields.metadata as object), ...metadata } });
+    const { output, reasoning, metadata, ...rest } = membersOf(result);
+    const fields: Record<string, unknown> = { ...this.#fields, duration_ms: duration(performance.now() - this.startedAt), status, error };
+    for (const [key, value] of Object.entries(rest)) if (value !== undefined) fields[key] = value;
+    if (metadata) fields["metadata"] = { ...membersOf(fields["metadata"] as object), ...membersOf(metadata) };
     this.#host.end(this, fields, [this.#input, toText(output), toText(reasoning)]);
   }
 }
@@ -246,6 +249,10 @@ async function runStep<T>(step: Step, body: (step: Step) => T | Promise<T>): Pro
   }
 }
 
+function cancellation(reason: string | undefined): RecordedError | undefined {
+  return reason === undefined ? undefined : { type: "cancelled", message: toName(reason) };
+}
+
 /** Anything may be thrown, and asking it what it is may throw again. */
 function describeError(error: unknown): RecordedError {
   try {
@@ -254,6 +261,10 @@ function describeError(error: unknown): RecordedError {
   } catch {
     return { type: "unknown", message: "" };
   }
+}
+
+function stepIdFrom(given: unknown): string {
+  return typeof given === "string" ? given : randomHex(8);
 }
 
 function time(at: number | undefined): number {

@@ -68,13 +68,13 @@ test("an execution is a start, its steps and an end that knows its number", asyn
 
 test("handles measure time, nest and end once", async () => {
   const events = await recorded(async (run) => {
-    const outer = run.startStep({ kind: "agent", name: "outer", metadata: { a: 1, b: 1 } });
+    const outer = run.startStep({ kind: "agent", name: "outer", metadata: { a: 1, b: 1 }, model: "kept" });
     const inner = outer.startStep({ kind: "tool", name: "inner", input: 1, model: "asked" });
     await new Promise((resolve) => setTimeout(resolve, 30));
     inner.end({ output: 2, usage: { output: 7 }, tool: { name: "t" }, model: "answered" });
     inner.end({ output: "again" });
     inner.fail(new Error("late"));
-    outer.end({ metadata: { b: 2 } });
+    outer.end({ metadata: { b: 2 }, model: undefined });
     run.complete();
   });
   assert.deepEqual(events.map((event) => event.t), ["start", "step", "step", "end"]);
@@ -83,7 +83,7 @@ test("handles measure time, nest and end once", async () => {
   assert.equal(outer!["parent"], undefined);
   assert.ok(inner!["duration_ms"] >= 29 && inner!["duration_ms"] <= outer!["duration_ms"] && outer!["duration_ms"] < 2_000);
   assert.deepEqual([inner!["input"], inner!["output"], inner!["model"], inner!["usage"], inner!["tool"]], [1, 2, "answered", { output: 7 }, { name: "t" }]);
-  assert.deepEqual(outer!["metadata"], { a: 1, b: 2 });
+  assert.deepEqual([outer!["metadata"], outer!["model"]], [{ a: 1, b: 2 }, "kept"]);
 });
 
 test("the callback form records what is returned, and records and rethrows what is thrown", async () => {

@@ -146,7 +146,7 @@ impl Recorder {
         Handle(slot as u32)
     }
 
-    /// Records one event. `fields` is its JSON object without `t` and `n`, compact, its recorded keys escaped.
+    /// Records one event. `fields` is its JSON object without `t` and `n`, compact, its recorded keys escaped; empty if it is too large even to be passed.
     /// What does not fit is counted as dropped, never an error. Says whether [`next_action`](Self::next_action)
     /// may have something new.
     pub fn record(&mut self, handle: Handle, event: EventType, fields: &str, monotonic_ms: u64) -> bool {

@@ -304,7 +304,7 @@ fn what_is_no_json_object_leaves_a_drop() {
     host.recorder.record(run, EventType::Log, "", 0);
     assert_eq!(host.store_all()[0].types(), ["drop", "drop"]);
     assert_eq!(host.counts(), (0, 0, 2, 0));
-    assert_eq!(host.reasons(), [("malformed".into(), 2)]);
+    assert_eq!(host.reasons(), [("malformed".into(), 1), ("too_large".into(), 1)]);
 }
 
 #[test]

@@ -107,6 +107,8 @@ impl Writer {
         self.report_losses(now, shared);
         match capture(fields) {
             Ok(fields) => self.record_captured(event, fields, now, shared),
+            // No text at all is what a host passes for one that it could not handle.
+            Err(Malformed) if fields.is_empty() => self.drop_event("too_large", now, shared),
             Err(Malformed) => self.drop_event("malformed", now, shared),
         }
         if event == EventType::End || self.is_full(shared) {

@@ -1,0 +1,394 @@
+// What becomes of batches when server, clock, session or host do not play along, in Node.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+import { Recorder } from "../../sdk-wasm/pkg/index.js";
+import { Collector, session, type Answer } from "./collector.ts";
+
+const PACKAGE = join(import.meta.dirname, "..", "..", "sdk-wasm", "pkg");
+
+let collector: Collector;
+let recorder: Recorder | undefined;
+before(async () => {
+  collector = await Collector.start();
+});
+afterEach(async () => {
+  await recorder?.close({ timeout_ms: 0 });
+  recorder = undefined;
+  collector.reset();
+});
+after(() => collector.stop());
+
+type Options = Partial<Parameters<typeof Recorder.start>[0]>;
+
+async function start(options: Options = {}): Promise<Recorder> {
+  recorder = await Recorder.start({ endpoint: collector.url, session: () => session(), ...options });
+  return recorder;
+}
+
+const problem = (status: number, code: string, more: Partial<Answer> & { fields?: object } = {}): Answer => ({
+  status, json: { code, ...more.fields }, ...(more.headers ? { headers: more.headers } : {}),
+});
+
+const all = (stored: number) => ({ stored, rejected: 0, dropped: 0, pending: 0, reasons: {} });
+
+/** Records one execution of two events and flushes. */
+async function recordOne(recorder: Recorder) {
+  const run = recorder.startExecution({ name: "one" });
+  run.complete();
+  return { run, counts: await recorder.flush() };
+}
+
+test("a batch that met 503 is sent again, the same, signed anew", async () => {
+  collector.answers = [problem(503, "storage_unavailable"), problem(500, "internal")];
+  const { counts } = await recordOne(await start());
+  assert.deepEqual(counts, all(2));
+  const [first, second, third] = collector.received;
+  assert.equal(collector.received.length, 3);
+  assert.deepEqual([second!.id, second!.body], [first!.id, first!.body]);
+  assert.deepEqual([third!.id, third!.body], [first!.id, first!.body]);
+  assert.equal(recorder!.status.last_error, "batch refused: 500 internal");
+});
+
+test("a reply that is lost after the commit stores nothing twice", async () => {
+  collector.answers = [{ status: 200, json: { code: "stored" }, headers: { "content-length": "5000" } }, { status: 200, json: { code: "duplicate", duplicate: true } }];
+  const { run, counts } = await recordOne(await start());
+  assert.deepEqual(counts, all(2));
+  assert.equal(collector.received.length, 2);
+  assert.equal(collector.events(run.id).length, 2);
+});
+
+describe("429 is waited out as long as it says", () => {
+  // A date has whole seconds.
+  const inThreeSeconds = () => new Date(Date.now() + 3_000).toUTCString();
+  const cases: [string, () => Answer][] = [
+    ["Retry-After in seconds", () => problem(429, "rate_limited", { headers: { "retry-after": "2" } })],
+    ["Retry-After as a date", () => problem(429, "rate_limited", { headers: { "retry-after": inThreeSeconds() } })],
+    ["retry_after_s", () => problem(429, "rate_limited", { fields: { retry_after_s: 2 } })],
+    ["stop_until", () => problem(429, "budget_exhausted", { fields: { server_time: 1_000_000, stop_until: 1_002_000 } })],
+  ];
+  for (const [name, answer] of cases) {
+    test(name, async () => {
+      collector.answers = [answer];
+      const { counts } = await recordOne(await start());
+      assert.deepEqual(counts, all(2));
+      const [first, second] = collector.received;
+      const waited = second!.at - first!.at;
+      assert.ok(waited >= 1_900 && waited < 3_700, `${waited} ms`);
+    });
+  }
+});
+
+test("a clock that is off by a day is corrected by the server's, either way", async (t) => {
+  for (const off of [86_400_000, -86_400_000]) {
+    collector.reset();
+    const serverNow = Date.now();
+    t.mock.timers.enable({ apis: ["Date"], now: serverNow + off });
+    collector.answers = [problem(401, "timestamp_outside_window", { fields: { server_time: serverNow } })];
+    const { counts } = await recordOne(await start());
+    t.mock.timers.reset();
+    assert.deepEqual(counts, all(2));
+    const [first, second] = collector.received;
+    assert.ok(Math.abs(first!.ts - (serverNow + off) / 1_000) < 3);
+    assert.ok(Math.abs(second!.ts - serverNow / 1_000) < 3);
+    assert.equal(second!.body, first!.body);
+    assert.ok(second!.at - first!.at < 500, "at once");
+  }
+});
+
+test("a session that is over is replaced and the batch signed under the next", async () => {
+  collector.answers = [problem(401, "session_expired")];
+  const { counts } = await recordOne(await start());
+  assert.deepEqual(counts, all(2));
+  const [first, second] = collector.received;
+  assert.notEqual(second!.token, first!.token);
+  assert.equal(second!.body, first!.body);
+});
+
+test("a session is replaced before it ends", async () => {
+  let minted = 0;
+  const provider = () => {
+    minted += 1;
+    const now = Math.floor(Date.now() / 1_000);
+    return { ...session({ iat: now, exp: now + 3 }), server_time: now * 1_000 };
+  };
+  const recorder = await start({ session: provider });
+  const run = recorder.startExecution({ name: "long" });
+  await recorder.flush();
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  assert.equal(minted, 2);
+  run.complete();
+  await recorder.flush();
+  assert.notEqual(collector.received[0]!.token, collector.received.at(-1)!.token);
+});
+
+test("a provider that fails is asked again and nothing is lost", async () => {
+  let asked = 0;
+  const provider = () => {
+    asked += 1;
+    if (asked === 1) throw new Error("backend down");
+    if (asked === 2) return { token: "not a token", key: "AAAA", expires_at: 0 };
+    if (asked === 3) return undefined as never;
+    return session();
+  };
+  const { counts } = await recordOne(await start({ session: provider }));
+  assert.deepEqual(counts, all(2));
+  assert.equal(asked, 4);
+});
+
+test("sessions come from a URL that is POSTed to", async () => {
+  const seen: unknown[] = [];
+  collector.other = (request, body) => {
+    seen.push([request.method, request.url, body]);
+    return { status: 200, json: session() };
+  };
+  const { counts } = await recordOne(await start({ session: `${collector.url}/my-session` }));
+  assert.deepEqual(counts, all(2));
+  assert.deepEqual(seen, [["POST", "/my-session", ""]]);
+});
+
+test("sessions come from the endpoint by publishable key", async () => {
+  const bodies: any[] = [];
+  collector.other = (request, body) => {
+    assert.deepEqual([request.method, request.url, request.headers["content-type"]], ["POST", "/v1/sessions", "text/plain"]);
+    bodies.push(JSON.parse(body));
+    return { status: 200, json: { ...session(), subject: "o_x", server_time: Date.now() } };
+  };
+  const { counts } = await recordOne(await start({ session: { publishableKey: "stepseal_pub_x" } }));
+  assert.deepEqual(counts, all(2));
+  assert.equal(bodies.length, 1);
+  assert.equal(bodies[0].publishable_key, "stepseal_pub_x");
+  assert.match(bodies[0].install, /^[A-Za-z0-9_-]{22}$/);
+});
+
+test("a session that is only an object serves until the server refuses it", async () => {
+  const recorder = await start({ session: session() });
+  assert.deepEqual((await recordOne(recorder)).counts, all(2));
+  collector.answers = [problem(401, "session_expired")];
+  const { counts } = await recordOne(recorder);
+  assert.deepEqual(counts, { stored: 2, rejected: 0, dropped: 0, pending: 2, reasons: {} });
+});
+
+test("a batch the server will never take is dropped, counted, and reported by the next", async () => {
+  collector.answers = [problem(403, "project_paused")];
+  const recorder = await start();
+  const run = recorder.startExecution({ name: "refused" });
+  assert.deepEqual(await recorder.flush(), { stored: 0, rejected: 0, dropped: 1, pending: 0, reasons: { project_paused: 1 } });
+  run.complete();
+  assert.deepEqual(await recorder.flush(), { stored: 2, rejected: 0, dropped: 1, pending: 0, reasons: { project_paused: 1 } });
+  const [drop, end] = collector.received[1]!.events;
+  assert.deepEqual(drop, { t: "drop", n: 1, reason: "project_paused", count: 1, from: 0, to: 0 });
+  assert.deepEqual([end!.n, end!["last"]], [2, 2]);
+});
+
+test("events that the server rejects are counted with its reasons", async () => {
+  const verdicts = [{ n: 1, line: 3, reason: "field `kind` must be one of …" }, { n: 2, line: 4, reason: "field `name` is missing" }];
+  collector.answers = [{ status: 200, json: { code: "stored", rejected: 2, verdicts } }];
+  const recorder = await start();
+  const run = recorder.startExecution({ name: "odd" });
+  run.recordStep({ kind: "nonsense" as never, name: "a" });
+  run.recordStep({ kind: "tool", name: "b" });
+  run.complete();
+  assert.deepEqual(await recorder.flush(), { stored: 2, rejected: 2, dropped: 0, pending: 0, reasons: { unreadable: 1, "field `name` is missing": 1 } });
+});
+
+test("a 200 that is not the server's stores nothing", async () => {
+  collector.answers = [{ status: 200, json: { hello: "this is a hotel's wireless network" } }, { status: 403, json: {} }];
+  const { counts } = await recordOne(await start());
+  assert.deepEqual(counts, all(2));
+  assert.equal(collector.received.length, 3);
+});
+
+test("batches are cut by count, bytes and time, and form a chain", async () => {
+  const recorder = await start({ batch: { max_events: 50, max_bytes: 20_000, max_wait_ms: 200 } });
+  const run = recorder.startExecution({ name: "many" });
+  for (let index = 0; index < 120; index++) run.log(index);
+  for (let index = 0; index < 10; index++) run.log("x".repeat(6_000));
+  await collector.batches(6);
+  run.log("alone");
+  const before = performance.now();
+  const count = collector.received.length;
+  await collector.batches(count + 1);
+  const waited = collector.received.at(-1)!.at - before;
+  assert.ok(waited >= 150 && waited < 1_500, `${waited} ms`);
+  run.complete();
+  const counts = await recorder.flush();
+  const events = collector.events(run.id);
+  assert.deepEqual(counts, all(events.length));
+  assert.equal(events.length, 133);
+  assert.deepEqual(collector.received.slice(0, 2).map((batch) => batch.events.length), [50, 50]);
+  assert.ok(collector.received.every((batch) => batch.bytes <= 20_000 && batch.events.length <= 50));
+});
+
+test("a large event travels alone", async () => {
+  const recorder = await start();
+  const run = recorder.startExecution({ name: "large" });
+  run.log("é".repeat(150_000));
+  run.complete();
+  assert.deepEqual(await recorder.flush(), all(3));
+  assert.deepEqual(collector.events(run.id).map((event) => event.t), ["start", "log", "end"]);
+  assert.deepEqual([...collector.stored().get(run.id)!.map((batch) => batch.events.length)], [1, 1, 1]);
+});
+
+test("at most four batches are under way at once", async () => {
+  let open = 0;
+  let most = 0;
+  const answer = (): Answer => {
+    most = Math.max(most, ++open);
+    setTimeout(() => open--, 30);
+    return { status: 200, json: { code: "stored" }, delay_ms: 30 };
+  };
+  const recorder = await start({ batch: { max_events: 1 } });
+  collector.answers = Array.from({ length: 21 }, () => answer);
+  const run = recorder.startExecution({ name: "wide" });
+  for (let index = 0; index < 20; index++) run.log(index);
+  assert.deepEqual(await recorder.flush(), all(21));
+  assert.equal(most, 4);
+});
+
+test("several executions at once keep apart", async () => {
+  const recorder = await start();
+  const runs = Array.from({ length: 20 }, (_, index) => recorder.startExecution({ name: `run ${index}` }));
+  for (let round = 0; round < 10; round++) for (const run of runs) run.log(round);
+  for (const run of runs) run.complete();
+  assert.deepEqual(await recorder.flush(), all(20 * 12));
+  for (const run of runs) assert.equal(collector.events(run.id).length, 12);
+});
+
+test("flush says what still waits when its time is up, and it arrives later", async () => {
+  collector.answers = [{ status: 200, json: { code: "stored" }, delay_ms: 600 }];
+  const recorder = await start();
+  const run = recorder.startExecution({ name: "slow" });
+  run.complete();
+  const before = performance.now();
+  assert.deepEqual(await recorder.flush({ timeout_ms: 200 }), { stored: 0, rejected: 0, dropped: 0, pending: 2, reasons: {} });
+  assert.ok(performance.now() - before < 500);
+  assert.deepEqual(await recorder.flush(), all(2));
+  assert.equal(collector.received.length, 1);
+});
+
+test("flush without anything to send resolves at once", async () => {
+  assert.deepEqual(await (await start()).flush(), all(0));
+});
+
+test("after close nothing is recorded, and that is counted", async () => {
+  const recorder = await start();
+  const run = recorder.startExecution({ name: "closed" });
+  assert.deepEqual(await recorder.close(), all(1));
+  run.log("late");
+  run.complete();
+  assert.equal(recorder.status.state, "closed");
+  assert.deepEqual(await recorder.flush(), { stored: 1, rejected: 0, dropped: 2, pending: 0, reasons: { recorder_closed: 2 } });
+});
+
+describe("options that cannot work are refused", () => {
+  const cases: [string, Options, RegExp][] = [
+    ["an endpoint others can read", { endpoint: "http://stepseal.example.com" }, /http:\/\/stepseal\.example\.com is refused/],
+    ["an endpoint that looks local", { endpoint: "http://localhost.example.com" }, /is refused/],
+    ["an address of the local network", { endpoint: "http://192.168.1.2" }, /is refused/],
+    ["an endpoint of another kind", { endpoint: "ftp://stepseal.example.com" }, /is refused/],
+    ["no URL", { endpoint: "stepseal" }, /Invalid URL/],
+    ["a session URL others can read", { session: "http://app.example.com/session" }, /is refused/],
+    ["no session", { session: undefined as never }, /`session` must be/],
+    ["half a session", { session: { token: "x" } as never }, /`session` must be/],
+  ];
+  for (const [name, options, message] of cases) {
+    test(name, () => assert.rejects(Recorder.start({ endpoint: collector.url, session: session(), ...options }), { name: "TypeError", message }));
+  }
+  for (const endpoint of ["https://stepseal.example.com/base/", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"]) {
+    test(`but not ${endpoint}`, async () => {
+      await start({ endpoint, session: session() });
+      assert.equal(recorder!.status.state, "recording");
+    });
+  }
+});
+
+test("an endpoint may have a path of its own", async () => {
+  const asked: string[] = [];
+  collector.other = (request) => {
+    asked.push(request.url!);
+    return { status: 404 };
+  };
+  const recorder = await start({ endpoint: `${collector.url}/base` });
+  recorder.startExecution({ name: "x" }).complete();
+  await recorder.flush({ timeout_ms: 150 });
+  assert.deepEqual([...new Set(asked)], ["/base/v1/batches"]);
+});
+
+describe("the core comes from where it is said to be", () => {
+  const bytes = readFileSync(join(PACKAGE, "stepseal_bg.wasm"));
+  const sources: [string, () => unknown][] = [
+    ["bytes", () => bytes],
+    ["an ArrayBuffer", () => new Uint8Array(bytes).buffer],
+    ["a module", () => new WebAssembly.Module(bytes)],
+    ["a promise of a response", async () => new Response(bytes)],
+    ["a URL of a file", () => new URL(`file://${PACKAGE}/stepseal_bg.wasm`)],
+    ["a data URL", () => `data:application/wasm;base64,${bytes.toString("base64")}`],
+  ];
+  for (const [name, source] of sources) {
+    test(name, async () => {
+      const recorder = await start({ wasm: source() as never });
+      assert.equal(recorder.status.state, "recording");
+      assert.deepEqual((await recordOne(recorder)).counts, all(2));
+    });
+  }
+
+  const broken: [string, () => unknown, RegExp][] = [
+    ["bytes that are no wasm", () => new Uint8Array([1, 2, 3, 4]), /CompileError/],
+    ["a file that is not there", () => new URL("file:///nowhere/stepseal_bg.wasm"), /ENOENT/],
+    ["a page that says 404", () => new Response("not found", { status: 404 }), /404/],
+  ];
+  for (const [name, source, error] of broken) {
+    test(`${name}: the host goes on, nothing is recorded, and that is said`, async () => {
+      const recorder = await start({ wasm: source() as never });
+      const run = recorder.startExecution({ name: "unrecorded" });
+      assert.equal(await run.step({ kind: "tool", name: "works" }, () => 7), 7);
+      run.complete();
+      assert.equal(run.getSnapshot().status, "completed");
+      assert.equal(recorder.status.state, "unavailable");
+      assert.match(recorder.status.last_error!, error);
+      assert.deepEqual(await recorder.flush(), { stored: 0, rejected: 0, dropped: 3, pending: 0, reasons: { recorder_unavailable: 3 } });
+      assert.equal(collector.received.length, 0);
+    });
+  }
+});
+
+describe("in a process of its own", () => {
+  const node = (program: string) =>
+    spawnSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8", timeout: 20_000, cwd: PACKAGE });
+
+  test("importing does nothing", () => {
+    const program = `
+      const before = Object.keys(globalThis).length;
+      globalThis.fetch = () => { throw new Error("fetched"); };
+      WebAssembly.compile = () => { throw new Error("compiled"); };
+      const { Recorder } = await import("./index.js");
+      const { mintSession } = await import("./server.js");
+      console.log(typeof Recorder.start, typeof mintSession, Object.keys(globalThis).length - before);`;
+    assert.deepEqual([node(program).stdout, node(program).stderr], ["function function 0\n", ""]);
+  });
+
+  test("a recorder keeps no process running", () => {
+    const started = performance.now();
+    const { status, stderr } = node(`
+      import { Recorder } from "./index.js";
+      const session = { token: "s1.a.b.c", key: ${JSON.stringify(session().key)}, expires_at: Date.now() + 900_000 };
+      const recorder = await Recorder.start({ endpoint: "http://127.0.0.1:9", session });
+      recorder.startExecution({ name: "unsent" }).startStep({ kind: "tool", name: "runs" });`);
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.ok(performance.now() - started < 10_000);
+  });
+
+  test("a flush does, until it resolves", () => {
+    const { stdout, status } = node(`
+      import { Recorder } from "./index.js";
+      const session = { token: "s1.a.b.c", key: ${JSON.stringify(session().key)}, expires_at: Date.now() + 900_000 };
+      const recorder = await Recorder.start({ endpoint: "http://127.0.0.1:9", session });
+      recorder.startExecution({ name: "unsent" });
+      console.log(JSON.stringify(await recorder.flush({ timeout_ms: 1500 })));`);
+    assert.deepEqual([stdout, status], ['{"stored":0,"rejected":0,"dropped":0,"pending":1,"reasons":{}}\n', 0]);
+  });
+});
