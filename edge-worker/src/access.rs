@@ -1,10 +1,10 @@
 //! Who asks: API keys of projects, and the operator.
 
+use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Outcome};
 use crate::projects::cache::Fresh;
 use crate::request::header;
-use crate::routes::Call;
 use std::cell::RefCell;
 use stepseal_protocol::access::{ApiKey, ApiKeyRecord, Role};
 use stepseal_protocol::ids::ProjectId;

@@ -1,19 +1,12 @@
 //! The route table.
 
+use crate::call::Call;
 use crate::failure::Outcome;
 use crate::respond::{Reply, Surface, preflight, send};
 use crate::{executions, ingest, projects, sessions};
 use serde_json::json;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::{Context, Date, Env, Method, Request, Response, Result};
-
-/// What a handler is given beside its request.
-pub(crate) struct Call {
-    pub(crate) env: Env,
-    pub(crate) context: Context,
-    /// Start of the request, Unix ms. Workers' clocks stand still while code runs.
-    pub(crate) now: u64,
-}
 
 /// Finds the route, runs it and sends what came of it.
 pub(crate) async fn answer(request: Request, env: Env, context: Context) -> Result<Response> {

@@ -1,13 +1,13 @@
 //! `POST /v1/sessions`: sessions for pages whose customer has no backend. The publishable key names the
 //! project, the request's Origin must be on its allow-list; what is minted is bound to that origin.
 
+use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Fault, Outcome};
 use crate::ingest::address_limit;
 use crate::projects::{random, store};
 use crate::request::{header, read_body};
 use crate::respond::Reply;
-use crate::routes::Call;
 use serde::Deserialize;
 use serde_json::json;
 use stepseal_protocol::access::{mint_origin_session, parse_install, project_of_publishable_key};

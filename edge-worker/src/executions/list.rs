@@ -2,9 +2,9 @@
 
 use super::{cursors, url};
 use crate::access;
+use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::respond::Reply;
-use crate::routes::Call;
 use crate::storage::executions;
 use serde_json::json;
 use stepseal_protocol::query::ListQuery;

@@ -12,9 +12,9 @@ pub(crate) use steps::steps;
 pub(crate) use verify::verify;
 
 use crate::access::Reader;
+use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Outcome};
-use crate::routes::Call;
 use crate::storage::executions::{self, Execution};
 use crate::storage::segments::SegmentPosition;
 use stepseal_protocol::ids::ExecutionId;

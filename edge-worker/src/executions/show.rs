@@ -2,9 +2,9 @@
 
 use super::{find, url};
 use crate::access;
+use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::respond::Reply;
-use crate::routes::Call;
 use crate::storage::{executions, segments};
 use serde_json::{Value, json};
 use stepseal_protocol::batch::{Batch, Kind, inflate};

@@ -2,9 +2,9 @@
 
 use super::{cursors, find, segment_cursor, segment_position, url};
 use crate::access;
+use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::respond::Reply;
-use crate::routes::Call;
 use crate::storage::segments::{self, Segment};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};

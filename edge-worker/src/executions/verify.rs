@@ -2,10 +2,10 @@
 
 use super::{cursors, find, url};
 use crate::access;
+use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Fault, Outcome};
 use crate::respond::Reply;
-use crate::routes::Call;
 use crate::storage::executions::Execution;
 use crate::storage::segments::{self, Segment, SegmentPosition};
 use serde_json::{Value, json};

@@ -5,8 +5,8 @@
 //! spend in time is lost, never lent twice, so no more is ever admitted than the buckets allow.
 
 use super::fair_limiter::{Ask, Grant};
+use crate::call::Call;
 use crate::failure::{Doing, Outcome, Refusal};
-use crate::routes::Call;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use stepseal_protocol::ingest::admission::{Limits, Project};

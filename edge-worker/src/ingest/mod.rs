@@ -5,12 +5,12 @@ pub(crate) mod address_limit;
 pub(crate) mod fair_limit;
 pub(crate) mod fair_limiter;
 
+use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Outcome, Refusal};
 use crate::projects::store;
 use crate::request::{header, read_body};
 use crate::respond::{Reply, members};
-use crate::routes::Call;
 use crate::storage::segments::{self, Commit, NewSegment};
 use serde_json::json;
 use std::rc::Rc;

@@ -4,11 +4,11 @@ pub(crate) mod cache;
 pub(crate) mod store;
 
 use crate::access::{self, require_operator};
+use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Fault, Outcome};
 use crate::request::read_body;
 use crate::respond::Reply;
-use crate::routes::Call;
 use serde::Deserialize;
 use serde_json::json;
 use stepseal_protocol::access::{ApiKey, ApiKeyRecord, Role, publishable_key};

@@ -1,8 +1,8 @@
 //! Projects and API keys: D1 is the truth, KV the copy that the hot path reads.
 
 use super::cache::Fresh;
+use crate::call::Call;
 use crate::failure::{Doing, Outcome};
-use crate::routes::Call;
 use std::cell::RefCell;
 use std::rc::Rc;
 use stepseal_protocol::access::ApiKeyRecord;

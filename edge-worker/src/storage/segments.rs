@@ -6,9 +6,9 @@
 //! after the segment's INSERT is guarded by that attempt id, so a replay writes nothing.
 
 use super::statement::{Bind, bind};
+use crate::call::Call;
 use crate::failure::{Doing, Fault, Outcome};
 use crate::projects::random;
-use crate::routes::Call;
 use serde::Deserialize;
 use stepseal_protocol::batch::Batch;
 use stepseal_protocol::encoding::{hex_decode_any_case, hex_encode};
