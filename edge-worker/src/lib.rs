@@ -8,7 +8,7 @@
 //!    fair limit in bytes, inflate, parse, fair limit in steps, store, reply.
 //! 3. [`ingest::fair_limit`] spends a lease that it fetched from the Durable Object in
 //!    [`ingest::fair_limiter`].
-//! 4. [`storage::segments`] commits: one D1 batch, one round trip; large bodies go to KV first.
+//! 4. [`storage::commit`] commits: one D1 batch, one round trip; large bodies go to KV first.
 //! 5. [`respond`] is the one place that turns results and failures into HTTP.
 //!
 //! Reading goes through [`access`] (who asks) into [`executions`] (list, one, steps, verify).

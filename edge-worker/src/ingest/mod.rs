@@ -11,7 +11,7 @@ use crate::failure::{Outcome, Refusal};
 use crate::projects::store;
 use crate::request::{header, read_body};
 use crate::respond::{Reply, members};
-use crate::storage::segments::{self, Commit, NewSegment};
+use crate::storage::commit::{Commit, NewSegment, commit};
 use serde_json::json;
 use std::rc::Rc;
 use stepseal_protocol::batch::{Batch, inflate};
@@ -59,7 +59,7 @@ async fn take(request: &Request, call: &Call, frame: Unverified<'_>, bytes: usiz
     let author = Author::of(&batch, &parsed.header)?;
     let policy = fair_limit::spend_steps(call, &project, parsed.count()).await?;
     let segment = NewSegment { batch: &batch, parsed: &parsed, author: &author, received_at: call.now };
-    let commit = segments::commit(call, &segment).await?;
+    let commit = commit(call, &segment).await?;
     Ok(reply(call, &segment, commit, &root)?.with_headers(policy))
 }
 

@@ -1,6 +1,5 @@
 //! Reading executions' roll-ups.
 
-use super::segments::UNTIMED;
 use super::statement::{Bind, bind};
 use crate::failure::{Doing, Outcome};
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,9 @@ use stepseal_protocol::batch::Usage;
 use stepseal_protocol::query::{ListQuery, Status};
 use stepseal_protocol::rollup::{Account, Rollup};
 use worker::Env;
+
+/// Start of an execution none of whose events carries a time yet: any real time is earlier.
+pub(crate) const UNTIMED: i64 = 8_640_000_000_000_000;
 
 /// A row of `executions`.
 #[derive(Deserialize)]

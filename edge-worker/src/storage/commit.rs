@@ -1,0 +1,309 @@
+//! Committing a batch: one D1 transaction that stores its bytes and merges its roll-up; only an attempt that
+//! stored nothing asks why. A retry, a race and a crash in between all leave the same state.
+//!
+//! A body that fits is a column of its row; a larger one is written to KV first, under a key that ends
+//! in this attempt's random id and is never overwritten, and the row names the attempt. Every statement
+//! after the segment's INSERT is guarded by that attempt id, so a replay writes nothing.
+
+use super::bodies::{discard_body, put_body};
+use super::executions::UNTIMED;
+use super::statement::{Bind, bind};
+use crate::call::Call;
+use crate::failure::{Doing, Fault, Outcome};
+use crate::projects::random;
+use serde::Deserialize;
+use stepseal_protocol::batch::Batch;
+use stepseal_protocol::encoding::hex_encode;
+use stepseal_protocol::envelope::Verified;
+use stepseal_protocol::ids::KeyId;
+use stepseal_protocol::ingest::admission::Author;
+use stepseal_protocol::ingest::receipt::BatchKey;
+use stepseal_protocol::messages::message_indexes;
+use stepseal_protocol::rollup::{CappedSet, EndFacts, Rollup, StartFacts};
+use worker::{D1Database, D1PreparedStatement};
+
+/// Largest body kept in its row, in bytes: the SDK's own batches always are, and the row stays far under
+/// D1's 2 MB. Larger ones go to KV, where a list never meets them.
+const INLINE_MAX: usize = 64 * 1024;
+/// A batch on its way into the store.
+pub(crate) struct NewSegment<'a> {
+    pub(crate) batch: &'a Verified<'a>,
+    pub(crate) parsed: &'a Batch<'a>,
+    pub(crate) author: &'a Author,
+    /// Unix ms.
+    pub(crate) received_at: u64,
+}
+
+impl NewSegment<'_> {
+    /// The key under which a retry of this batch is a no-op.
+    pub(crate) fn key(&self) -> BatchKey {
+        let header = &self.parsed.header;
+        BatchKey {
+            project: self.batch.project().clone(),
+            execution: header.execution.clone(),
+            writer: header.writer.clone(),
+            k: header.k,
+        }
+    }
+}
+
+/// What came of a commit.
+pub(crate) enum Commit {
+    /// This attempt stored it.
+    Stored { rows_written: Option<usize> },
+    /// An earlier attempt had stored the same content.
+    Duplicate { stored_at: u64, kid: KeyId },
+    /// The execution is another subject's; nothing was written.
+    OtherSubject,
+    /// The key holds other content; nothing was written.
+    Conflict(Conflict),
+}
+
+/// What stands under a contested key, and where its writer goes on.
+pub(crate) struct Conflict {
+    pub(crate) sha256: String,
+    pub(crate) n: u64,
+    pub(crate) count: u64,
+    pub(crate) next_k: u64,
+    pub(crate) next_n: u64,
+}
+
+#[derive(Deserialize)]
+struct ReadBack {
+    subject: String,
+    sha256: Option<String>,
+    n: Option<u64>,
+    count: Option<u64>,
+    received_at: Option<u64>,
+    kid: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LastSegment {
+    k: u64,
+    n: u64,
+    count: u64,
+}
+
+/// Stores a batch, or finds out why not.
+pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>) -> Outcome<Commit> {
+    let doing = "committing a batch";
+    let attempt = hex_encode(&random::<16>()?);
+    let database = call.env.d1("DB").doing(doing)?;
+    let key = segment.key();
+    let in_kv = segment.batch.body().len() > INLINE_MAX;
+    if in_kv {
+        put_body(&call.env, &key, &attempt, segment.batch.body()).await?;
+    }
+    let rollup = Rollup::of(segment.parsed);
+    let statements = vec![
+        insert_segment(&database, segment, &key, &attempt, in_kv)?,
+        merge_rollup(&database, segment, &key, &attempt, &rollup)?,
+    ];
+    let results = database.batch(statements).await.storing(doing)?;
+    let inserted = results.first().ok_or_else(|| Fault::internal(doing, "no results"))?;
+    if !inserted.results::<serde_json::Value>().doing(doing)?.is_empty() {
+        let rows = results.iter().map(|result| result.meta().ok().flatten()?.rows_written);
+        return Ok(Commit::Stored { rows_written: rows.sum() });
+    }
+    if in_kv {
+        discard_body(call, &key, &attempt)?;
+    }
+    why_not_stored(&database, segment, &key).await
+}
+
+/// Finds out what stood in the way: a retry's own first attempt, other content, or another subject.
+async fn why_not_stored(database: &D1Database, segment: &NewSegment<'_>, key: &BatchKey) -> Outcome<Commit> {
+    let doing = "reading back a commit";
+    let row = read_back(database, key)?
+        .first::<ReadBack>(None)
+        .await
+        .storing(doing)?
+        .ok_or_else(|| Fault::internal(doing, "the execution's row is not there"))?;
+    if !segment.author.subjects().any(|subject| subject == row.subject) {
+        return Ok(Commit::OtherSubject);
+    }
+    let (Some(sha256), Some(n), Some(count), Some(stored_at), Some(kid)) =
+        (row.sha256, row.n, row.count, row.received_at, row.kid)
+    else {
+        return Err(Fault::internal(doing, "the batch's row is not there").into());
+    };
+    if sha256 == segment.parsed.digest.to_hex() {
+        let kid = KeyId::parse(&kid).map_err(|_| "a stored key id").doing(doing)?;
+        return Ok(Commit::Duplicate { stored_at, kid });
+    }
+    let last = bind(database, include_str!("last_segment.sql"), &writer_binds(key))
+        .doing(doing)?
+        .first::<LastSegment>(None)
+        .await
+        .storing(doing)?
+        .ok_or_else(|| Fault::internal(doing, "the writer has no batch"))?;
+    Ok(Commit::Conflict(Conflict { sha256, n, count, next_k: last.k + 1, next_n: last.n + last.count }))
+}
+
+fn writer_binds(key: &BatchKey) -> [Bind<'_>; 3] {
+    [Bind::Text(key.project.as_str()), Bind::Text(key.execution.as_str()), Bind::Text(key.writer.as_str())]
+}
+
+fn insert_segment(
+    database: &D1Database,
+    segment: &NewSegment<'_>,
+    key: &BatchKey,
+    attempt: &str,
+    in_kv: bool,
+) -> Outcome<D1PreparedStatement> {
+    let doing = "binding a segment";
+    let NewSegment { batch, parsed, author, received_at } = segment;
+    let body = StoredBody::of(batch.body(), in_kv);
+    let messages = message_indexes(parsed);
+    let digest = parsed.digest.to_hex();
+    let envelope = batch.envelope_line();
+    let subjects = serde_json::to_string(&author.subjects().collect::<Vec<_>>()).doing(doing)?;
+    let [project, execution, writer] = writer_binds(key);
+    let values = [
+        project,
+        execution,
+        writer,
+        Bind::Number(key.k),
+        Bind::Number(parsed.header.n),
+        Bind::Number(parsed.count()),
+        Bind::Text(&digest),
+        Bind::Text(batch.batch_id().as_str()),
+        Bind::Text(batch.kid().as_str()),
+        Bind::Text(attempt),
+        Bind::Text(author.provenance.as_str()),
+        Bind::Number(*received_at),
+        Bind::Number(batch.body().len() as u64),
+        Bind::MaybeNumber(messages.as_ref().map(|indexes| *indexes.start())),
+        Bind::MaybeNumber(messages.as_ref().map(|indexes| *indexes.end())),
+        Bind::Text(&envelope),
+        Bind::Text(body.form()),
+        Bind::MaybeText(body.text()),
+        Bind::Text(&subjects),
+    ];
+    Ok(bind(database, include_str!("insert_segment.sql"), &values).doing(doing)?)
+}
+
+/// How a body is bound: D1's binding carries blobs as JSON arrays of numbers, four characters a byte.
+/// NDJSON goes as the text it is, anything else as hex that the statement turns into a blob.
+enum StoredBody<'a> {
+    Text(&'a str),
+    Hex(String),
+    InKv,
+}
+
+impl<'a> StoredBody<'a> {
+    fn of(body: &'a [u8], in_kv: bool) -> Self {
+        if in_kv {
+            return Self::InKv;
+        }
+        match core::str::from_utf8(body) {
+            // A text with a NUL may be cut on its way through C strings.
+            Ok(text) if !text.contains('\0') => Self::Text(text),
+            _ => Self::Hex(hex_encode(body)),
+        }
+    }
+
+    fn form(&self) -> &'static str {
+        match self {
+            Self::Hex(_) => "hex",
+            Self::Text(_) | Self::InKv => "text",
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Hex(hex) => Some(hex),
+            Self::InKv => None,
+        }
+    }
+}
+
+fn merge_rollup(
+    database: &D1Database,
+    segment: &NewSegment<'_>,
+    key: &BatchKey,
+    attempt: &str,
+    rollup: &Rollup,
+) -> Outcome<D1PreparedStatement> {
+    let [project, execution, writer] = writer_binds(key);
+    let mut values = vec![
+        project,
+        execution,
+        writer,
+        Bind::Number(key.k),
+        Bind::Text(&segment.author.subject),
+        Bind::Text(segment.author.provenance.as_str()),
+        Bind::Number(segment.received_at),
+        Bind::Signed(rollup.first_at.unwrap_or(UNTIMED)),
+    ];
+    let tags =
+        rollup.start.as_ref().map_or_else(|| CappedSet::default().to_json(), |start| start.tags.to_json());
+    values.extend(start_binds(rollup.start.as_ref(), &tags));
+    values.push(Bind::Text(&rollup.state_rank));
+    values.extend(end_binds(rollup.end.as_ref()));
+    let (models, tools) = (rollup.models.to_json(), rollup.tools.to_json());
+    values.extend(count_binds(rollup));
+    values.extend([Bind::Text(&models), Bind::Text(&tools)]);
+    let account = &rollup.account;
+    values.extend([
+        Bind::Number(account.openers),
+        Bind::Number(account.closers),
+        Bind::Number(account.expected),
+        Bind::Number(account.adopted_closers),
+        Bind::Number(account.adopted_expected),
+        Bind::Number(account.dropped),
+        Bind::Text(attempt),
+    ]);
+    Ok(bind(database, include_str!("merge_rollup.sql"), &values).doing("binding a roll-up")?)
+}
+
+fn start_binds<'a>(start: Option<&'a StartFacts>, tags: &'a str) -> [Bind<'a>; 11] {
+    let text = |of: fn(&StartFacts) -> Option<&str>| Bind::MaybeText(start.and_then(of));
+    [
+        text(|start| Some(&start.rank)),
+        text(|start| Some(&start.place.0)),
+        Bind::MaybeNumber(start.map(|start| start.place.1)),
+        text(|start| Some(&start.name)),
+        text(|start| start.agent.as_deref()),
+        text(|start| start.pipeline.as_deref()),
+        text(|start| start.user.as_deref()),
+        text(|start| start.session.as_deref()),
+        text(|start| start.environment.as_deref()),
+        text(|start| start.release.as_deref()),
+        Bind::Text(tags),
+    ]
+}
+
+fn end_binds(end: Option<&EndFacts>) -> [Bind<'_>; 5] {
+    [
+        Bind::MaybeText(end.map(|end| end.rank.as_str())),
+        Bind::MaybeText(end.map(|end| end.place.0.as_str())),
+        Bind::MaybeNumber(end.map(|end| end.place.1)),
+        Bind::MaybeText(end.map(|end| end.status.as_str())),
+        Bind::MaybeSigned(end.map(|end| end.at)),
+    ]
+}
+
+fn count_binds(rollup: &Rollup) -> [Bind<'static>; 10] {
+    [
+        rollup.events,
+        rollup.rejected,
+        rollup.steps,
+        rollup.error_steps,
+        rollup.usage.input,
+        rollup.usage.cache_read,
+        rollup.usage.cache_write,
+        rollup.usage.output,
+        rollup.usage.reasoning,
+        rollup.cost_nano_usd,
+    ]
+    .map(Bind::Number)
+}
+
+fn read_back(database: &D1Database, key: &BatchKey) -> Outcome<D1PreparedStatement> {
+    let [project, execution, writer] = writer_binds(key);
+    let values = [project, execution, writer, Bind::Number(key.k)];
+    Ok(bind(database, include_str!("read_back.sql"), &values).doing("binding a read-back")?)
+}
