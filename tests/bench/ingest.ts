@@ -3,10 +3,11 @@
 // wrangler's proxy. Rounds of all kinds take turns, because machines are shared; medians are stated.
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { body, chain, executionId, seal, session, stepId, type Event, type Session } from "../client/batches.ts";
 import { airlineRunsAbsent, readAirlineRuns, type Message, type Run } from "../fixtures/airline-runs.ts";
@@ -14,10 +15,14 @@ import { Worker, type Project } from "../fixtures/worker.ts";
 
 const CONNECTIONS = 8;
 const STEPS_PER_BATCH = 50;
+/** The SDK's batches have 60,000 bytes at most, the envelope line included. */
+const BYTES_PER_BATCH = 59_000;
 const ROUNDS = Number(process.argv[2] ?? 9);
 /** Requests of a round and kind: at least 1,000 batches over all rounds. */
 const BATCHES_PER_ROUND = Math.ceil(1_000 / ROUNDS);
 const UNLIMITED = { bytes_per_s: 1e11, bytes_burst: 1e12, steps_per_s: 1e10, steps_burst: 1e11 };
+/** CPU and memory are read from Linux' /proc; elsewhere they are NaN. */
+const HAS_PROC = existsSync("/proc/self/stat");
 /** A clock tick of /proc, in milliseconds (USER_HZ is 100 on every Linux that Node supports). */
 const TICK_MS = 10;
 
@@ -34,60 +39,85 @@ export default {
   }
 };`;
 
-/** Events of one run after what its execution has so far: each message once, steps refer to ranges. */
-function eventsOfRun(run: Run, state: { n: number; messages: number; at: number }): Event[] {
-  const events: Event[] = [];
-  const first = state.messages;
-  const add = (event: Omit<Event, "n">) => events.push({ n: state.n++, ...event } as Event);
+type Recorded = { events: Event[]; table: Map<string, number>; steps: number; at: number };
+
+/** Records a run as the SDK would, until the execution has `most` steps: a message travels once, by its text. */
+function record(run: Run, execution: Recorded, most: number): void {
+  const { events, table } = execution;
+  const add = (event: Omit<Event, "n">) => events.push({ n: events.length, ...event } as Event);
   const replies = run.messages.filter((message) => message.role === "tool");
-  const send = (message: Message) => add({ t: "msg", i: state.messages++, v: message });
-  let sent = 0;
+  const history: number[] = [];
+  const refer = (message: Message) => {
+    const text = JSON.stringify(message);
+    if (!table.has(text)) {
+      add({ t: "msg", i: table.size, v: message });
+      table.set(text, table.size);
+    }
+    history.push(table.get(text)!);
+  };
+  const addStep = (step: Record<string, unknown>) => {
+    if (execution.steps === most) return;
+    execution.steps += 1;
+    add({ t: "step", id: stepId(), at: (execution.at += 5), duration_ms: 4.5, status: "ok", ...step });
+  };
   for (const [index, message] of run.messages.entries()) {
-    if (message.role !== "assistant") continue;
-    for (; sent < index; sent++) send(run.messages[sent]!);
+    if (message.role !== "assistant" || execution.steps === most) continue;
+    for (const earlier of run.messages.slice(history.length, index)) refer(earlier);
     const id = stepId();
-    const common = { at: (state.at += 5), duration_ms: 4.5, status: "ok" };
-    add({ t: "step", id, kind: "llm", name: "chat", model: "gpt-4o", ...common, input: { messages: { $msgs: [[first, index]] } }, output: message, usage: { input: 900, output: 60 }, cost_usd: 0.0031 });
+    addStep({ id, kind: "llm", name: "chat", model: "gpt-4o", input: { messages: { $msgs: ranges(history) } }, output: message, usage: { input: 900, output: 60 }, cost_usd: 0.0031 });
     for (const call of message.tool_calls ?? []) {
       const { name, arguments: text } = call.function;
-      add({ t: "step", id: stepId(), parent: id, kind: "tool", name, ...common, input: JSON.parse(text), output: replies.shift()?.content, tool: { name, call_id: call.id } });
+      addStep({ parent: id, kind: "tool", name, input: JSON.parse(text), output: replies.shift()?.content, tool: { name, call_id: call.id } });
     }
   }
-  return events;
+}
+
+function ranges(indexes: number[]): [number, number][] {
+  const found: [number, number][] = [];
+  for (const index of indexes) {
+    const last = found.at(-1);
+    if (last && last[0] + last[1] === index) last[1] += 1;
+    else found.push([index, 1]);
+  }
+  return found;
 }
 
 const isStep = (event: Event) => event.t === "step";
 
-/** Executions of at least `steps` steps each, made of whole runs. */
+/** Executions of `steps` steps each, not ended yet: run after run, the last one cut short. */
 function executions(runs: Run[], steps: number): Event[][] {
-  const all: Event[][] = [];
-  let current: Event[] = [];
-  let state = { n: 0, messages: 0, at: 0 };
-  const open = () => {
-    state = { n: 1, messages: 0, at: Date.now() };
-    current = [{ t: "start", n: 0, at: state.at, name: "airline", agent: "gpt-4o" }];
+  const open = (): Recorded => {
+    const at = Date.now();
+    return { events: [{ t: "start", n: 0, at, name: "airline", agent: "gpt-4o" }], table: new Map(), steps: 0, at };
   };
-  open();
+  const all: Event[][] = [];
+  let current = open();
   for (const run of runs) {
-    current.push(...eventsOfRun(run, state));
-    if (current.filter(isStep).length < steps) continue;
-    current.push({ t: "end", n: state.n, status: "completed", at: state.at + 5, last: state.n });
-    all.push(current);
-    open();
+    record(run, current, steps);
+    if (current.steps < steps) continue;
+    all.push(current.events);
+    current = open();
   }
   return all;
 }
 
-/** Cuts events into pieces of about 50 steps. */
+function ended(events: Event[]): Event[] {
+  const n = events.length;
+  return [...events, { t: "end", n, status: "completed", at: Date.now(), last: n }];
+}
+
+/** Cuts events into batches as the SDK does, by count and by size. */
 function pieces(events: Event[]): Event[][] {
   const cut: Event[][] = [[]];
-  let steps = 0;
+  let [steps, bytes] = [0, 0];
   for (const event of events) {
-    if (steps === STEPS_PER_BATCH && event.t !== "end") {
+    const size = Buffer.byteLength(JSON.stringify(event)) + 1;
+    if ((steps === STEPS_PER_BATCH && event.t !== "end") || bytes + size > BYTES_PER_BATCH) {
       cut.push([]);
-      steps = 0;
+      [steps, bytes] = [0, 0];
     }
     cut.at(-1)!.push(event);
+    bytes += size;
     if (isStep(event)) steps += 1;
   }
   return cut;
@@ -114,16 +144,15 @@ function send(url: string, bytes?: Uint8Array): Promise<Record<string, unknown>>
   });
 }
 
-/** Runs `count` requests over 8 connections, each made just before it is sent. */
-async function drive(url: string, count: number, make?: (index: number) => Uint8Array): Promise<Timing> {
+/** Runs `count` requests over 8 connections; the bodies are ready before the clock starts. */
+async function drive(url: string, count: number, bodies?: Uint8Array[]): Promise<Timing> {
   const latencies: number[] = [];
   let next = 0;
   const started = performance.now();
   await Promise.all(Array.from({ length: CONNECTIONS }, async () => {
     for (let index = next++; index < count; index = next++) {
-      const bytes = make?.(index);
       const sent = performance.now();
-      await send(url, bytes);
+      await send(url, bodies?.[index]);
       latencies.push(performance.now() - sent);
     }
   }));
@@ -145,11 +174,13 @@ function workerds(): number[] {
 }
 
 function cpuMs(pid: number): number {
+  if (!HAS_PROC) return Number.NaN;
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
 function memoryMiB(pid: number, field: "VmRSS" | "VmHWM"): number {
+  if (!HAS_PROC) return Number.NaN;
   return Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1_024;
 }
 
@@ -173,7 +204,7 @@ async function rowsWritten(url: string, pieces: Event[][], session: Session): Pr
   return rows;
 }
 
-async function bytesOnDisk(worker: Worker): Promise<number> {
+function bytesOnDisk(worker: Worker): number {
   return Number(execFileSync("du", ["-sb", worker.persist]).toString().split("\t")[0]);
 }
 
@@ -184,9 +215,10 @@ async function main(): Promise<void> {
   const workerPid = workerds()[0]!;
   const floorHome = mkdtempSync(join(tmpdir(), "stepseal-floor-"));
   const floor = await startFloor(floorHome);
+  const floorPid = workerds().find((pid) => pid !== workerPid)!;
   try {
     const project = await worker.createProject("prj_bench", { limits: UNLIMITED });
-    await measure(worker, workerPid, await worker.directUrl(), floor.url, runs, project);
+    await measure(worker, { worker: workerPid, floor: floorPid }, await worker.directUrl(), floor.url, runs, project);
   } finally {
     agent.destroy();
     await floor.miniflare.dispose();
@@ -195,63 +227,76 @@ async function main(): Promise<void> {
   }
 }
 
-async function measure(worker: Worker, pid: number, url: string, floorUrl: string, runs: Run[], project: Project): Promise<void> {
-  const templates = executions(runs, STEPS_PER_BATCH).map((events) => ({ events, steps: events.filter(isStep).length }));
-  const bodies = templates.map(({ events }) => body("run_00000000000000000000000000000000", events).toString());
+type Kind = { what: string; url: string; pid: number; make?: (index: number) => Uint8Array; timings: Timing[]; cpuMs: number };
+
+async function measure(worker: Worker, pids: { worker: number; floor: number }, url: string, floorUrl: string, runs: Run[], project: Project): Promise<void> {
+  const [load] = loadavg();
+  const placeholder = "run_00000000000000000000000000000000";
+  const singles = executions(runs, STEPS_PER_BATCH).map((events) => ended(pieces(events)[0]!));
+  const bodies = singles.map((events) => body(placeholder, events).toString());
+  const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
+  const meanSteps = mean(Array.from({ length: BATCHES_PER_ROUND }, (_, index) => singles[index % singles.length]!.filter(isStep).length));
+  const meanBytes = mean(bodies.map((text) => Buffer.byteLength(text)));
   const fresh = () => session(project.secret, project.id, project.kid);
-  let mine = fresh();
-  const make = (index: number) => {
-    const text = bodies[index % bodies.length]!.replace("run_00000000000000000000000000000000", executionId());
-    return seal(mine, Buffer.from(text));
-  };
-  const stepsOf = (count: number) => Array.from({ length: count }, (_, index) => templates[index % templates.length]!.steps).reduce((a, b) => a + b);
-  const meanBytes = bodies.reduce((sum, text) => sum + Buffer.byteLength(text), 0) / bodies.length;
 
-  const long = pieces(executions(runs, 500)[0]!);
-  const oneBatchRows = await rowsWritten(url, [templates[0]!.events], mine);
+  const long = pieces(ended(executions(runs, 500)[0]!));
   const longSteps = long.flat().filter(isStep).length;
-  const longRows = await rowsWritten(url, long, mine);
+  const oneBatchRows = await rowsWritten(url, [singles[0]!], fresh());
+  const longRows = await rowsWritten(url, long, fresh());
 
-  // Warm up: compile, open connections, fill caches.
-  await drive(`${url}/v1/batches`, 60, make);
-  await drive(`${floorUrl}/row`, 60, (index) => Buffer.from(bodies[index % bodies.length]!));
-  const diskBefore = await bytesOnDisk(worker);
-
-  const results: Record<"empty" | "floorEmpty" | "read" | "row" | "ingest", Timing[]> = { empty: [], floorEmpty: [], read: [], row: [], ingest: [] };
-  const cpu = { empty: 0, ingest: 0 };
   const plain = (index: number) => Buffer.from(bodies[index % bodies.length]!);
+  const sealed = (encode: (bytes: Buffer) => Buffer) => (index: number) =>
+    seal(fresh(), encode(Buffer.from(bodies[index % bodies.length]!.replace(placeholder, executionId()))));
+  const kind = (what: string, at: string, pid: number, make?: Kind["make"]): Kind => ({ what, url: at, pid, make, timings: [], cpuMs: 0 });
+  const ingest = kind("batches, as NDJSON", `${url}/v1/batches`, pids.worker, sealed((bytes) => bytes));
+  const gzipped = kind("batches, as gzip", `${url}/v1/batches`, pids.worker, sealed((bytes) => gzipSync(bytes)));
+  const empty = kind("our worker, empty handler", `${url}/healthz`, pids.worker);
+  const kinds = [
+    ingest, gzipped, empty,
+    kind("JavaScript worker, empty handler", floorUrl, pids.floor),
+    kind("JavaScript worker, reads the body", floorUrl, pids.floor, plain),
+    kind("JavaScript worker, one row a body", `${floorUrl}/row`, pids.floor, plain),
+  ];
+  // Warm up: compile, open connections, fill caches.
+  const ready = ({ make }: Kind, count: number) => make && Array.from({ length: count }, (_, index) => make(index));
+  for (const each of kinds) await drive(each.url, 60, ready(each, 60));
+  const disk = new Map<Kind, number>([[ingest, 0], [gzipped, 0]]);
+  let senderMs = 0;
   for (let turn = 0; turn < ROUNDS; turn++) {
-    mine = fresh();
-    const before = cpuMs(pid);
-    results.empty.push(await drive(`${url}/healthz`, BATCHES_PER_ROUND));
-    const between = cpuMs(pid);
-    results.ingest.push(await drive(`${url}/v1/batches`, BATCHES_PER_ROUND, make));
-    cpu.empty += between - before;
-    cpu.ingest += cpuMs(pid) - between;
-    results.floorEmpty.push(await drive(floorUrl, BATCHES_PER_ROUND));
-    results.read.push(await drive(floorUrl, BATCHES_PER_ROUND, plain));
-    results.row.push(await drive(`${floorUrl}/row`, BATCHES_PER_ROUND, plain));
+    for (const each of kinds) {
+      const bytesBefore = bytesOnDisk(worker);
+      const bodies = ready(each, BATCHES_PER_ROUND);
+      const [before, senderBefore] = [cpuMs(each.pid), cpuMs(process.pid)];
+      each.timings.push(await drive(each.url, BATCHES_PER_ROUND, bodies));
+      each.cpuMs += cpuMs(each.pid) - before;
+      if (each === ingest) senderMs += cpuMs(process.pid) - senderBefore;
+      if (disk.has(each)) disk.set(each, disk.get(each)! + bytesOnDisk(worker) - bytesBefore);
+    }
   }
 
   const batches = ROUNDS * BATCHES_PER_ROUND;
-  const steps = stepsOf(BATCHES_PER_ROUND);
-  const disk = (await bytesOnDisk(worker)) - diskBefore;
-  const perSecond = (timings: Timing[]) => median(timings.map(({ seconds }) => BATCHES_PER_ROUND / seconds));
-  const stepsPerSecond = results.ingest.map(({ seconds }) => steps / seconds);
-  const latencies = results.ingest.flatMap((timing) => timing.latencies);
+  const perSecond = ({ timings }: Kind) => median(timings.map(({ seconds }) => BATCHES_PER_ROUND / seconds));
+  const stepsPerSecond = ({ timings }: Kind) => timings.map(({ seconds }) => (BATCHES_PER_ROUND * meanSteps) / seconds);
+  const latency = ({ timings }: Kind, q: number) => round(quantile(timings.flatMap(({ latencies }) => latencies), q), 1);
   const line = (what: string, value: string) => console.log(`${what.padEnd(46)}${value}`);
-  console.log(`\n${batches} batches of ${round(steps / BATCHES_PER_ROUND, 1)} steps and ${round(meanBytes / 1_000, 1)} kB, ${CONNECTIONS} connections, ${ROUNDS} rounds; load before ${round(loadavg()[1]!, 2)}\n`);
-  line("steps durable a second, median", `${round(median(stepsPerSecond))}   (rounds ${round(Math.min(...stepsPerSecond))} to ${round(Math.max(...stepsPerSecond))}; goal 5,000)`);
-  line("batches a second, median", round(perSecond(results.ingest), 1));
-  line("a batch, ms", `p50 ${round(quantile(latencies, 0.5), 1)}   p99 ${round(quantile(latencies, 0.99), 1)}`);
-  line("workerd's memory, MiB", `${round(memoryMiB(pid, "VmRSS"))} resident, ${round(memoryMiB(pid, "VmHWM"))} at most`);
-  line("bytes on disk a step", `${round(disk / (batches * (steps / BATCHES_PER_ROUND)))}   (sent: ${round(meanBytes / (steps / BATCHES_PER_ROUND))})`);
+  console.log(`\n${batches} batches a kind, ${round(meanSteps, 1)} steps and ${round(meanBytes / 1_000, 1)} kB each, ${CONNECTIONS} connections, ${ROUNDS} rounds; load before ${round(load!, 2)}, after ${round(loadavg()[0]!, 2)}`);
+  for (const each of [ingest, gzipped]) {
+    const rates = stepsPerSecond(each);
+    console.log(`\n${each.what}`);
+    line("  steps durable a second, median", `${round(median(rates))}   (rounds ${round(Math.min(...rates))} to ${round(Math.max(...rates))}; goal 5,000)`);
+    line("  batches a second, median", round(perSecond(each), 1));
+    line("  a batch, ms", `p50 ${latency(each, 0.5)}   p99 ${latency(each, 0.99)}`);
+    line("  bytes on disk a step", round(disk.get(each)! / (batches * meanSteps)));
+    line("  workerd's CPU a batch, ms", `${round((each.cpuMs - empty.cpuMs) / batches, 2)} above the empty handler's ${round(empty.cpuMs / batches, 2)}; store included`);
+  }
+  console.log();
+  line("workerd's memory, MiB", `${round(memoryMiB(pids.worker, "VmRSS"))} resident, ${round(memoryMiB(pids.worker, "VmHWM"))} at most`);
   line("rows written, execution of one batch", `${oneBatchRows}   (goal: at most 4)`);
   line(`rows written a step, execution of ${longSteps} steps`, `${round(longRows / longSteps, 3)}   (${longRows} in ${long.length} batches; goal: at most 0.1)`);
-  line("workerd's CPU a batch, ms", `${round((cpu.ingest - cpu.empty) / batches, 2)} above the empty handler's ${round(cpu.empty / batches, 2)}; store included`);
-  console.log("\nthe platform's floor, requests a second, median, and how many times the batches that is");
-  for (const [what, timings] of [["our worker, empty handler", results.empty], ["JavaScript worker, empty handler", results.floorEmpty], ["JavaScript worker, reads the body", results.read], ["JavaScript worker, one row a body", results.row]] as const) {
-    line(`  ${what}`, `${round(perSecond(timings))}   ${round(perSecond(timings) / perSecond(results.ingest), 2)}×   p50 ${round(quantile(timings.flatMap((timing) => timing.latencies), 0.5), 1)} ms`);
+  line("the sender's CPU a batch, ms", round(senderMs / batches, 2));
+  console.log("\nthe platform's floor: requests a second, median, and how many times the batches (NDJSON) that is");
+  for (const each of kinds.slice(2)) {
+    line(`  ${each.what}`, `${round(perSecond(each))}   ${round(perSecond(each) / perSecond(ingest), 2)}×   p50 ${latency(each, 0.5)} ms   CPU ${round(each.cpuMs / batches, 2)} ms`);
   }
   console.log("\nfor context, not measured here: a popular tracing server made 149 spans a second durable with 474 MiB resident");
 }

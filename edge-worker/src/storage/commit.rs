@@ -25,6 +25,7 @@ use worker::{D1Database, D1PreparedStatement};
 /// Largest body kept in its row, in bytes: the SDK's own batches always are, and the row stays far under
 /// D1's 2 MB. Larger ones go to KV, where a list never meets them.
 const INLINE_MAX: usize = 64 * 1024;
+
 /// A batch on its way into the store.
 pub(crate) struct NewSegment<'a> {
     pub(crate) batch: &'a Verified<'a>,
@@ -71,6 +72,7 @@ pub(crate) struct Conflict {
 #[derive(Deserialize)]
 struct ReadBack {
     subject: String,
+    attempt: Option<String>,
     sha256: Option<String>,
     n: Option<u64>,
     count: Option<u64>,
@@ -106,14 +108,20 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>) -> Outcome<Com
         let rows = results.iter().map(|result| result.meta().ok().flatten()?.rows_written);
         return Ok(Commit::Stored { rows_written: rows.sum() });
     }
-    if in_kv {
+    let commit = why_not_stored(&database, segment, &key, &attempt).await?;
+    if in_kv && !matches!(commit, Commit::Stored { .. }) {
         discard_body(call, &key, &attempt)?;
     }
-    why_not_stored(&database, segment, &key).await
+    Ok(commit)
 }
 
 /// Finds out what stood in the way: a retry's own first attempt, other content, or another subject.
-async fn why_not_stored(database: &D1Database, segment: &NewSegment<'_>, key: &BatchKey) -> Outcome<Commit> {
+async fn why_not_stored(
+    database: &D1Database,
+    segment: &NewSegment<'_>,
+    key: &BatchKey,
+    attempt: &str,
+) -> Outcome<Commit> {
     let doing = "reading back a commit";
     let row = read_back(database, key)?
         .first::<ReadBack>(None)
@@ -123,11 +131,15 @@ async fn why_not_stored(database: &D1Database, segment: &NewSegment<'_>, key: &B
     if !segment.author.subjects().any(|subject| subject == row.subject) {
         return Ok(Commit::OtherSubject);
     }
-    let (Some(sha256), Some(n), Some(count), Some(stored_at), Some(kid)) =
-        (row.sha256, row.n, row.count, row.received_at, row.kid)
+    let (Some(winner), Some(sha256), Some(n), Some(count), Some(stored_at), Some(kid)) =
+        (row.attempt, row.sha256, row.n, row.count, row.received_at, row.kid)
     else {
         return Err(Fault::internal(doing, "the batch's row is not there").into());
     };
+    // The platform ran the transaction twice: the first run stored it, the second gave no row back.
+    if winner == attempt {
+        return Ok(Commit::Stored { rows_written: None });
+    }
     if sha256 == segment.parsed.digest.to_hex() {
         let kid = KeyId::parse(&kid).map_err(|_| "a stored key id").doing(doing)?;
         return Ok(Commit::Duplicate { stored_at, kid });
