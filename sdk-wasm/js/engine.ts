@@ -4,8 +4,10 @@ import { Core, type Attempt, type Reply, RENEW_SESSION, SEND } from "./core.js";
 import { endpointUrl, REQUEST_TIMEOUT_MS, type SessionProvider } from "./session.js";
 import type { Counts, RecorderStatus } from "./types.js";
 
-/** A step still running after this time is announced, so that others can see it run, in milliseconds. */
-const ANNOUNCE_AFTER_MS = 1_000;
+/** So often steps that run are looked for, to be announced so that others can see them run, in milliseconds. */
+const ANNOUNCE_EVERY_MS = 1_000;
+/** Younger ones are left for the next time: most will have ended by then. */
+const ANNOUNCE_AFTER_MS = 500;
 
 /** A step that has not ended. */
 export interface RunningStep {
@@ -29,6 +31,10 @@ export class Engine {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #announceTimer: ReturnType<typeof setTimeout> | undefined;
   #isPumpDue = false;
+  /** From `pagehide` to `pageshow`. */
+  #isLeaving = false;
+  /** Attempts that outlive the page, but whose answers do not reach it. */
+  readonly #unanswered: [attempt: number, reply: Reply][] = [];
   /** Events recorded while there was no core to count them, or none that could be asked. */
   #uncounted: Record<string, number> = {};
 
@@ -36,7 +42,14 @@ export class Engine {
     this.#core = core;
     this.#url = endpointUrl(endpoint, "v1/batches");
     this.#provider = provider;
-    this.#stopListening = onPageGoingAway(() => this.#sendAtExit());
+    this.#stopListening = watchPage({
+      hidden: () => this.#sendAtExit(),
+      leaving: () => {
+        this.#isLeaving = true;
+        this.#sendAtExit();
+      },
+      back: () => this.#comeBack(),
+    });
     if (core) this.#pumpSoon();
   }
 
@@ -53,7 +66,7 @@ export class Engine {
 
   stepStarted(step: RunningStep): void {
     this.#unannounced.add(step);
-    this.#announceTimer ??= later(ANNOUNCE_AFTER_MS, () => this.#announceSteps());
+    this.#announceTimer ??= later(ANNOUNCE_EVERY_MS, () => this.#announceSteps());
   }
 
   stepEnded(step: RunningStep): void {
@@ -137,10 +150,16 @@ export class Engine {
     const attempt = this.#ask(undefined, (core) => core.attempt());
     if (!attempt) return;
     void send(this.#url, attempt).then((reply) => {
-      if (reply.status !== 200) this.#note(`batch refused: ${reply.status || "no reply"} ${reply.code}`);
-      this.#ask(undefined, (core) => core.settle(attempt.id, reply));
-      this.#pump();
+      // Chromium fails a keepalive request towards the page that it outlives, and delivers it all the same.
+      if (this.#isLeaving && attempt.keepalive && reply.status === 0) this.#unanswered.push([attempt.id, reply]);
+      else this.#settle(attempt.id, reply);
     });
+  }
+
+  #settle(attempt: number, reply: Reply): void {
+    if (reply.status !== 200) this.#note(`batch not stored: ${reply.status || "no reply"} ${reply.code}`);
+    this.#ask(undefined, (core) => core.settle(attempt, reply));
+    this.#pump();
   }
 
   async #renewSession(): Promise<void> {
@@ -162,11 +181,17 @@ export class Engine {
     while (this.#ask(false, (core) => core.nextAtExit())) this.#send();
   }
 
+  /** The page was kept and is shown again: what it never heard of has failed, as far as it knows. */
+  #comeBack(): void {
+    this.#isLeaving = false;
+    for (const [attempt, reply] of this.#unanswered.splice(0)) this.#settle(attempt, reply);
+  }
+
   #announceSteps(): void {
     this.#announceTimer = undefined;
     const before = performance.now() - ANNOUNCE_AFTER_MS;
     this.#announceAll((step) => step.startedAt <= before);
-    if (this.#unannounced.size) this.#announceTimer = later(ANNOUNCE_AFTER_MS, () => this.#announceSteps());
+    if (this.#unannounced.size) this.#announceTimer = later(ANNOUNCE_EVERY_MS, () => this.#announceSteps());
   }
 
   #announceAll(isDue: (step: RunningStep) => boolean): void {
@@ -211,10 +236,19 @@ async function send(url: URL, attempt: Attempt): Promise<Reply> {
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
     const round_trip_ms = performance.now() - sentAt;
-    const body = await response.json().catch(() => ({}));
-    return { ...reply, ...readBody(body), ...{ status: response.status, round_trip_ms }, retry_after_ms: retryAfterMs(response, body) };
+    const body = readJson(await response.text());
+    return { ...reply, ...readBody(body), status: response.status, round_trip_ms, retry_after_ms: retryAfterMs(response, body) };
   } catch {
     return reply;
+  }
+}
+
+/** Something between us and the server may answer with a page of its own. */
+function readJson(text: string): ReplyBody {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
   }
 }
 
@@ -230,13 +264,13 @@ interface ReplyBody {
 }
 
 function readBody(body: ReplyBody): Partial<Reply> {
-  const verdicts: { reason?: unknown }[] = Array.isArray(body?.verdicts) ? body.verdicts : [];
+  const verdicts: { reason?: unknown }[] = Array.isArray(body.verdicts) ? body.verdicts : [];
   return {
-    code: String(body?.code ?? "").split("\n", 1)[0]!,
-    server_time: Number(body?.server_time ?? -1),
-    rejected: Number(body?.rejected ?? 0),
+    code: String(body.code ?? "").split("\n", 1)[0]!,
+    server_time: Number(body.server_time ?? -1),
+    rejected: Number(body.rejected ?? 0),
     reasons: verdicts.map((verdict) => String(verdict?.reason)),
-    stored_sha256: String(body?.stored?.sha256 ?? ""),
+    stored_sha256: String(body.stored?.sha256 ?? ""),
   };
 }
 
@@ -245,8 +279,8 @@ function retryAfterMs(response: Response, body: ReplyBody): number {
   const header = response.headers.get("retry-after") ?? "";
   const asked = [
     /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now(),
-    Number(body?.retry_after_s) * 1_000,
-    Number(body?.stop_until) - Number(body?.server_time),
+    Number(body.retry_after_s) * 1_000,
+    Number(body.stop_until) - Number(body.server_time),
   ];
   return Math.max(-1, ...asked.filter((ms) => ms >= 0));
 }
@@ -259,16 +293,28 @@ function later(ms: number, run: () => void): ReturnType<typeof setTimeout> {
   return timer;
 }
 
-/** Calls back when the page may be about to end. `pagehide` reaches the window, `visibilitychange` the document. */
-function onPageGoingAway(callback: () => void): () => void {
+/** What a page goes through, as far as it matters here. */
+interface PageWatch {
+  hidden(): void;
+  leaving(): void;
+  back(): void;
+}
+
+/**
+ * Calls back when the page may be about to end. `pagehide` and `pageshow` reach the window; `visibilitychange`
+ * reaches the document, by way of the window. Captured, so as to come before the page's own listeners: between two
+ * listeners promises settle.
+ */
+function watchPage(watch: PageWatch): () => void {
   if (typeof document === "undefined") return () => {};
-  const whenHidden = (): void => {
-    if (document.visibilityState === "hidden") callback();
+  const changed = (): void => {
+    if (document.visibilityState === "hidden") watch.hidden();
   };
-  document.addEventListener("visibilitychange", whenHidden);
-  addEventListener("pagehide", callback);
-  return () => {
-    document.removeEventListener("visibilitychange", whenHidden);
-    removeEventListener("pagehide", callback);
+  const listen = (change: typeof addEventListener): void => {
+    change("pagehide", watch.leaving, true);
+    change("pageshow", watch.back, true);
+    change("visibilitychange", changed, true);
   };
+  listen(addEventListener);
+  return () => listen(removeEventListener);
 }

@@ -50,7 +50,7 @@ test("a batch that met 503 is sent again, the same, signed anew", async () => {
   assert.equal(collector.received.length, 3);
   assert.deepEqual([second!.id, second!.body], [first!.id, first!.body]);
   assert.deepEqual([third!.id, third!.body], [first!.id, first!.body]);
-  assert.equal(recorder!.status.last_error, "batch refused: 500 internal");
+  assert.equal(recorder!.status.last_error, "batch not stored: 500 internal");
 });
 
 test("a reply that is lost after the commit stores nothing twice", async () => {

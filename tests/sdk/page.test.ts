@@ -118,7 +118,7 @@ test("a tab that is closed sends what it has", async () => {
   await openRecorder();
   const id = await recordAndLeave(3, "stay");
   assert.equal(collector.received.length, 0);
-  await page.close({ runBeforeUnload: true });
+  await Promise.all([page.waitForEvent("close"), page.close({ runBeforeUnload: true })]);
   await collector.batches(1);
   assertAllOnce(id, 3);
 });
@@ -131,6 +131,7 @@ test("a step that runs when the page goes away is announced", async () => {
     location.href = "/next";
     return run.id as string;
   });
+  await page.waitForURL(`${origin}/next`);
   await collector.batches(1);
   assert.deepEqual(collector.events(id).map((event) => [event.t, event["name"], event["input"]]), [
     ["start", "leaving", undefined], ["open", "unfinished", "question"],
