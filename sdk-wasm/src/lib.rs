@@ -5,7 +5,7 @@
 //!
 //! The boundary is plain: numbers are arguments, texts are written into [`exports::input`] before the call that
 //! reads them, and what comes back is read from memory after it. The module imports nothing, so there is no
-//! generated glue; `ARCHITECTURE.md` has the figures that decided against wasm-bindgen here.
+//! generated glue (`ARCHITECTURE.md`, "Decisions").
 //!
 //! The crate is `no_std` with its own allocator and panic handler, because the standard library's weigh more
 //! than everything else here together. A panic would be a bug of ours; it traps, and the face, which guards

@@ -726,15 +726,12 @@ impl Server {
     fn store(&mut self, sent: &Sent) -> &'static str {
         let k = sent.header["k"].as_u64().unwrap();
         assert_eq!(*self.ids.entry(sent.id.clone()).or_insert(k), k, "a batch keeps its id");
-        match self.bodies.get(&k) {
-            Some(body) => {
-                assert_eq!(body, &sent.body, "a batch's bytes never change");
-                "duplicate"
-            }
-            None => {
-                self.bodies.insert(k, sent.body.clone());
-                "stored"
-            }
+        if let Some(body) = self.bodies.get(&k) {
+            assert_eq!(body, &sent.body, "a batch's bytes never change");
+            "duplicate"
+        } else {
+            self.bodies.insert(k, sent.body.clone());
+            "stored"
         }
     }
 
@@ -779,7 +776,7 @@ mod every_event_has_one_fate {
         match host.next() {
             Action::Send(attempt) => world.flying.push(attempt),
             Action::RenewSession if luck.is_multiple_of(3) => {
-                host.recorder.renewal_failed(host.now.monotonic_ms)
+                host.recorder.renewal_failed(host.now.monotonic_ms);
             }
             Action::RenewSession => {
                 world.sessions += 1;
