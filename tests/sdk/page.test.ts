@@ -46,6 +46,8 @@ before(async () => {
   pages = await servePages(collector.url);
   origin = `http://localhost:${(pages.address() as AddressInfo).port}`;
   browser = await launchBrowser();
+  // Without another page the browser would end with the tab that a test closes.
+  await browser.newPage();
 });
 afterEach(async () => {
   await page?.close();
