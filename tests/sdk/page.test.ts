@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
+import { executionId } from "../client/batches.ts";
 import { launchBrowser, openPage } from "../fixtures/browser.ts";
 import { Collector, session } from "./collector.ts";
 
@@ -79,18 +80,19 @@ async function startRecorder(): Promise<void> {
   await page.waitForTimeout(50);
 }
 
-/** Records `count` steps in one go and, in the same task, does what ends the page. */
-function recordAndLeave(count: number, leaving: "navigate" | "stay", wait_ms = 0): Promise<string> {
-  return page.evaluate(
-    async ([count, leaving, wait_ms]) => {
-      const run = (globalThis as any).recorder.startExecution({ name: "leaving" });
+/** Records `count` steps in one go and, in the same task or after `wait_ms`, does what ends the page. Gives the execution's id. */
+async function recordAndLeave(count: number, leaving: "navigate" | "stay", wait_ms = 0): Promise<string> {
+  const id = executionId();
+  await page.evaluate(
+    ([id, count, leaving, wait_ms]) => {
+      const run = (globalThis as any).recorder.startExecution({ name: "leaving", id });
       for (let index = 0; index < count; index++) run.recordStep({ kind: "tool", name: `step ${index}`, input: { index, text: "x".repeat(40) } });
-      if (wait_ms) await new Promise((resolve) => setTimeout(resolve, wait_ms));
-      if (leaving === "navigate") location.href = "/next";
-      return run.id;
+      const leave = () => void (location.href = "/next");
+      if (leaving === "navigate") wait_ms ? setTimeout(leave, wait_ms) : leave();
     },
-    [count, leaving, wait_ms] as const,
+    [id, count, leaving, wait_ms] as const,
   );
+  return id;
 }
 
 const quiet = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -127,12 +129,12 @@ test("a tab that is closed sends what it has", async () => {
 
 test("a step that runs when the page goes away is announced", async () => {
   await openRecorder();
-  const id = await page.evaluate(() => {
-    const run = (globalThis as any).recorder.startExecution({ name: "leaving" });
+  const id = executionId();
+  await page.evaluate((id) => {
+    const run = (globalThis as any).recorder.startExecution({ name: "leaving", id });
     run.startStep({ kind: "llm", name: "unfinished", input: "question" });
     location.href = "/next";
-    return run.id as string;
-  });
+  }, id);
   await page.waitForURL(`${origin}/next`);
   await collector.batches(1);
   assert.deepEqual(collector.events(id).map((event) => [event.t, event["name"], event["input"]]), [
