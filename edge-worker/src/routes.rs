@@ -1,9 +1,11 @@
 //! The route table.
 
+use crate::access::{Scope, administrator};
 use crate::call::Call;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
+use crate::projects::{self, denials, generations, keys};
 use crate::respond::{Reply, Surface, preflight, send};
-use crate::{executions, ingest, projects, sessions};
+use crate::{executions, ingest, sessions};
 use serde_json::json;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::{Context, Date, Env, Method, Request, Response, Result};
@@ -33,8 +35,10 @@ async fn route(request: Request, path: &str, call: &Call) -> Outcome<Reply> {
         (Method::Post, ["v1", "server", "batches"]) => ingest::server_batch(request, call).await,
         (Method::Post, ["v1", "sessions"]) => sessions::mint(request, call).await,
         (Method::Post, ["v1", "projects"]) => projects::create(request, call).await,
-        (Method::Patch, ["v1", "projects", id]) => projects::change(request, call, id).await,
+        (Method::Get, ["v1", "projects"]) => projects::list(&request, call).await,
         (Method::Get, ["v1", "project"]) => projects::show(&request, call).await,
+        (_, ["v1", "project", rest @ ..]) => project_route(request, call, Scope::Own, rest).await,
+        (_, ["v1", "projects", id, rest @ ..]) => project_route(request, call, Scope::Named(id), rest).await,
         (Method::Get, ["v1", "executions"]) => executions::list(&request, call).await,
         (Method::Get, ["v1", "executions", id]) => executions::show(&request, call, id).await,
         (Method::Get, ["v1", "executions", id, "steps"]) => executions::steps(&request, call, id).await,
@@ -42,11 +46,47 @@ async fn route(request: Request, path: &str, call: &Call) -> Outcome<Reply> {
         (
             _,
             ["healthz"]
-            | ["v1", "batches" | "sessions" | "projects" | "project" | "executions"]
+            | ["v1", "batches" | "sessions" | "projects" | "executions"]
             | ["v1", "server", "batches"]
-            | ["v1", "projects" | "executions", _]
+            | ["v1", "executions", _]
             | ["v1", "executions", _, "steps" | "verify"],
-        ) => Err(Problem::new(Code::MethodNotAllowed, "This path is there, for another method.").into()),
-        _ => Err(Problem::new(Code::RouteNotFound, "This worker has no such route.").into()),
+        ) => Err(method_not_allowed()),
+        _ => Err(route_not_found()),
     }
+}
+
+/// What administrators do with a project: the operator's `/v1/projects/{id}/…` and an admin key's
+/// `/v1/project/…` are the same routes.
+async fn project_route(mut request: Request, call: &Call, scope: Scope<'_>, path: &[&str]) -> Outcome<Reply> {
+    let method = request.method();
+    let known = matches!(
+        path,
+        [] | ["keys" | "generations" | "denials"] | ["keys" | "generations", _] | ["keys", _, "rotate"]
+    );
+    if !known {
+        return Err(route_not_found());
+    }
+    let admin = administrator(&request, call, scope).await?;
+    match (method, path) {
+        (Method::Get, []) => projects::show_named(call, &admin).await,
+        (Method::Patch, []) => projects::change(&mut request, call, &admin).await,
+        (Method::Get, ["keys"]) => keys::list(call, &admin).await,
+        (Method::Post, ["keys"]) => keys::create(&mut request, call, &admin).await,
+        (Method::Delete, ["keys", id]) => keys::revoke(call, &admin, id).await,
+        (Method::Post, ["keys", id, "rotate"]) => keys::rotate(&mut request, call, &admin, id).await,
+        (Method::Post, ["generations"]) => generations::add(call, &admin).await,
+        (Method::Delete, ["generations", kid]) => generations::retire(call, &admin, kid).await,
+        (Method::Get, ["denials"]) => denials::list(call, &admin).await,
+        (Method::Post, ["denials"]) => denials::add(&mut request, call, &admin).await,
+        (Method::Delete, ["denials"]) => denials::remove(&request, call, &admin).await,
+        _ => Err(method_not_allowed()),
+    }
+}
+
+fn method_not_allowed() -> Failure {
+    Problem::new(Code::MethodNotAllowed, "This path is there, for another method.").into()
+}
+
+fn route_not_found() -> Failure {
+    Problem::new(Code::RouteNotFound, "This worker has no such route.").into()
 }

@@ -41,6 +41,7 @@ pub(crate) async fn mint(mut request: Request, call: &Call) -> Outcome<Reply> {
     let (kid, root) = signing_key(&project, call)?;
     let session =
         mint_origin_session(&root, &project_id, &kid, &origin, &install, call.now / 1_000, random()?);
+    project.refuse_denied("", &session.subject, call.now)?;
     Reply::ok(&json!({
         "code": "minted",
         "token": session.token,
@@ -71,14 +72,11 @@ fn allowed_origin(project: &Project, wanted: &Wanted, origin: Option<String>) ->
     })
 }
 
-/// The newest generation the project accepts, and its root.
+/// The newest generation that every isolate knows by now, and its root.
 fn signing_key(project: &Project, call: &Call) -> Outcome<(KeyId, stepseal_protocol::keys::Root)> {
     let doing = "choosing a project's key";
-    let kid = project
-        .kids
-        .last()
-        .and_then(|kid| KeyId::parse(kid).ok())
-        .ok_or_else(|| Fault::internal(doing, "the project accepts none"))?;
+    let kid =
+        project.minting_kid(call.now).ok_or_else(|| Fault::internal(doing, "the project accepts none"))?;
     let root = Secrets::of(&call.env)?
         .root(kid.root_name())
         .ok_or_else(|| Fault::misconfigured(doing, "the project's root is not in STEPSEAL_ROOTS"))?;

@@ -1,9 +1,10 @@
 //! `GET /v1/executions`.
 
-use super::{cursors, url};
+use super::cursors;
 use crate::access;
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
+use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::executions;
 use serde_json::json;

@@ -20,7 +20,6 @@ use crate::storage::segments::SegmentPosition;
 use stepseal_protocol::ids::ExecutionId;
 use stepseal_protocol::problem::{Code, Problem};
 use stepseal_protocol::query::Cursors;
-use worker::{Request, Url};
 
 /// The execution at `id` of the reader's project. One of another project is as absent as none.
 async fn find(call: &Call, reader: &Reader, id: &str) -> Outcome<(ExecutionId, Execution)> {
@@ -33,10 +32,6 @@ async fn find(call: &Call, reader: &Reader, id: &str) -> Outcome<(ExecutionId, E
 
 fn cursors(call: &Call, reader: &Reader, query: String) -> Outcome<Cursors> {
     Ok(Cursors::of(&Secrets::of(&call.env)?.oldest_root()?, &reader.project, query))
-}
-
-fn url(request: &Request) -> Outcome<Url> {
-    Ok(request.url().doing("reading the request's URL")?)
 }
 
 /// Opens a cursor over segments.

@@ -1,9 +1,10 @@
 //! `GET /v1/executions/{id}`.
 
-use super::{find, url};
+use super::find;
 use crate::access;
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
+use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::{executions, segments};
 use serde_json::{Value, json};

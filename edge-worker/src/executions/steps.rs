@@ -1,9 +1,10 @@
 //! `GET /v1/executions/{id}/steps`: the steps as recorded, in order of (writer, number).
 
-use super::{cursors, find, segment_cursor, segment_position, url};
+use super::{cursors, find, segment_cursor, segment_position};
 use crate::access;
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
+use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::segments::{self, Segment};
 use serde_json::{Map, Value, json};

@@ -1,10 +1,11 @@
 //! `GET /v1/executions/{id}/verify`: proves that what is stored is what was signed, and whole.
 
-use super::{cursors, find, url};
+use super::{cursors, find};
 use crate::access;
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Fault, Outcome};
+use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::executions::Execution;
 use crate::storage::segments::{self, Segment, SegmentPosition};

@@ -74,7 +74,7 @@ async fn admitted(batch: &Verified<'_>, origin: Option<&str>, call: &Call) -> Ou
     let project = store::project(call, batch.project()).await?.ok_or_else(|| {
         Problem::new(Code::ProjectUnknown, format!("There is no project {} here.", batch.project()))
     })?;
-    project.admit(batch, origin)?;
+    project.admit(batch, origin, call.now)?;
     Ok(project)
 }
 
