@@ -97,3 +97,8 @@ pub(crate) fn client_address(request: &Request) -> String {
 pub(crate) fn url(request: &Request) -> Outcome<Url> {
     Ok(request.url().doing("reading the request's URL")?)
 }
+
+/// The origin that the request was made to.
+pub(crate) fn own_origin(request: &Request) -> Outcome<String> {
+    Ok(url(request)?.origin().ascii_serialization())
+}

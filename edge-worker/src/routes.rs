@@ -1,12 +1,13 @@
 //! The route table.
 
-use crate::access::{Scope, administrator};
+use crate::access::{Scope, administrator, cross_origin, sign_in};
 use crate::call::Call;
 use crate::failure::{Failure, Outcome};
 use crate::projects::{self, denials, generations, keys};
 use crate::respond::{Reply, Surface, preflight, send};
 use crate::{executions, ingest, sessions};
 use serde_json::json;
+use std::cell::RefCell;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::{Context, Date, Env, Method, Request, Response, Result};
 
@@ -20,20 +21,25 @@ pub(crate) async fn answer(request: Request, env: Env, context: Context) -> Resu
         "/v1/batches" | "/v1/server/batches" | "/v1/sessions" => Surface::Ingest,
         _ => Surface::Api,
     };
-    if surface == Surface::Ingest && request.method() == Method::Options {
-        return preflight();
+    if request.method() == Method::Options {
+        return if surface == Surface::Ingest { preflight() } else { cross_origin::preflight(&request) };
     }
-    let call = Call { env, context, now: Date::now().as_millis() };
-    send(route(request, &path, &call).await, surface)
+    let now = Date::now().as_millis();
+    let call = Call { env, context, now, readable_by: RefCell::default() };
+    let outcome = route(request, &path, &call).await;
+    send(outcome, surface, call.readable_by.take())
 }
 
-async fn route(request: Request, path: &str, call: &Call) -> Outcome<Reply> {
+async fn route(mut request: Request, path: &str, call: &Call) -> Outcome<Reply> {
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match (request.method(), segments.as_slice()) {
         (Method::Get, ["healthz"]) => Reply::ok(&json!({ "status": "ok", "server_time": call.now })),
         (Method::Post, ["v1", "batches"]) => ingest::sealed_batch(request, call).await,
         (Method::Post, ["v1", "server", "batches"]) => ingest::server_batch(request, call).await,
         (Method::Post, ["v1", "sessions"]) => sessions::mint(request, call).await,
+        (Method::Post, ["v1", "sign-in"]) => sign_in::begin(&mut request, call).await,
+        (Method::Get, ["v1", "sign-in"]) => sign_in::show(&request, call).await,
+        (Method::Delete, ["v1", "sign-in"]) => sign_in::end(&request, call).await,
         (Method::Post, ["v1", "projects"]) => projects::create(request, call).await,
         (Method::Get, ["v1", "projects"]) => projects::list(&request, call).await,
         (Method::Get, ["v1", "project"]) => projects::show(&request, call).await,
@@ -46,7 +52,7 @@ async fn route(request: Request, path: &str, call: &Call) -> Outcome<Reply> {
         (
             _,
             ["healthz"]
-            | ["v1", "batches" | "sessions" | "projects" | "executions"]
+            | ["v1", "batches" | "sessions" | "sign-in" | "projects" | "executions"]
             | ["v1", "server", "batches"]
             | ["v1", "executions", _]
             | ["v1", "executions", _, "steps" | "verify"],

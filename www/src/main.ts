@@ -1,13 +1,13 @@
 /** The shell: who is signed in, which page is shown, and the bar above both. */
 
-import { readProject } from "./api.ts";
+import { readProject, resumeSession, signOut } from "./api.ts";
 import { el, on, recorded, replaceChildren } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { showExecution } from "./pages/execution.ts";
 import { forgetExecutions, showExecutions } from "./pages/executions.ts";
 import { showSignIn } from "./pages/sign-in.ts";
 import { routeOf, startRouter, type Route } from "./router.ts";
-import { endSession, isSignedIn, onSessionEnd, role } from "./session.ts";
+import { isSignedIn, onSessionEnd, role } from "./session.ts";
 
 const bar = document.getElementById("bar")!;
 const main = document.getElementById("main")!;
@@ -24,12 +24,20 @@ startRouter((route) => {
 onSessionEnd((reason) => {
   forgetExecutions();
   closePlayground();
-  signIn(reason);
+  askToSignIn(reason);
 });
-if (isSignedIn()) enter();
-else signIn(null);
+void begin();
 
-function signIn(reason: string | null): void {
+async function begin(): Promise<void> {
+  let trouble: string | null = null;
+  await resumeSession().catch((error: unknown) => {
+    trouble = error instanceof Error ? error.message : String(error);
+  });
+  if (isSignedIn()) enter();
+  else askToSignIn(trouble);
+}
+
+function askToSignIn(reason: string | null): void {
   leave.abort();
   document.title = "Sign in · Stepseal";
   bar.hidden = true;
@@ -80,7 +88,7 @@ function showUnknown(host: HTMLElement): void {
 
 function drawBar(): void {
   const project = el("span", { class: "project" });
-  const signOut = on(el("button", { type: "button", class: "link" }, "Sign out"), { click: () => endSession() });
+  const signOutButton = on(el("button", { type: "button", class: "link" }, "Sign out"), { click: () => void signOut() });
   replaceChildren(
     bar,
     el("a", { class: "brand", href: "/" }, icon("seal"), "Stepseal"),
@@ -89,7 +97,7 @@ function drawBar(): void {
       el("a", { href: "/playground", "data-page": "playground" }, "Playground")),
     el("span", { class: "spacer" }),
     project,
-    signOut,
+    signOutButton,
   );
   readProject().then(
     ({ name }) => replaceChildren(project, recorded(name), el("span", { class: "role" }, role())),

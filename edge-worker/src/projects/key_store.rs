@@ -70,14 +70,14 @@ fn kv_key(digest: &str) -> String {
     format!("api-key/{digest}")
 }
 
-/// What this isolate remembers of a key, none if it must ask.
-pub(crate) fn remembered(call: &Call, digest: &str) -> Option<Option<ApiKeyRecord>> {
-    KEYS.with_borrow(|keys| keys.get(digest, call.now))
+/// Whether this isolate knows the key to be one without asking.
+pub(crate) fn is_remembered(call: &Call, digest: &str) -> bool {
+    KEYS.with_borrow(|keys| keys.get(digest, call.now)).flatten().is_some()
 }
 
 /// The record of a key by its digest, at most a minute old.
 pub(crate) async fn look_up(call: &Call, digest: &str) -> Outcome<Option<ApiKeyRecord>> {
-    if let Some(record) = remembered(call, digest) {
+    if let Some(record) = KEYS.with_borrow(|keys| keys.get(digest, call.now)) {
         return Ok(record);
     }
     let doing = "reading an API key";

@@ -58,7 +58,7 @@ struct NewProject {
 /// `POST /v1/projects`: creates a project with a viewer and an admin key; every secret in the reply is
 /// shown this once.
 pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> {
-    require_operator(&request, call)?;
+    require_operator(&request, call).await?;
     let wanted: NewProject = read_request(&mut request).await?;
     let id = wanted.check()?;
     let secrets = Secrets::of(&call.env)?;
@@ -122,7 +122,7 @@ struct ProjectChange {
 
 /// `GET /v1/projects`: all of them, by id (the operator).
 pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
-    require_operator(request, call)?;
+    require_operator(request, call).await?;
     let query = PageQuery::parse(url(request)?.query_pairs())?;
     let cursors = Cursors::of_deployment(&Secrets::of(&call.env)?.oldest_root()?, "projects".into());
     let after = query.cursor.as_deref().map(|cursor| cursors.open(cursor)).transpose()?.unwrap_or_default();

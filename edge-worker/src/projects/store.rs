@@ -23,7 +23,7 @@ fn project_key(id: &str) -> String {
 }
 
 /// The store that the hot path reads.
-pub(super) fn config(env: &Env) -> Outcome<KvStore> {
+pub(crate) fn config(env: &Env) -> Outcome<KvStore> {
     Ok(env.kv("CONFIG").doing("opening the configuration store")?)
 }
 

@@ -4,6 +4,10 @@
 //! them, so that a secret scanner can tell a leaked key from any other text and a mistyped one is
 //! refused without a look-up. What is stored is a keyed digest; the key itself is shown once.
 
+mod sign_in;
+
+pub use sign_in::{SIGN_IN_LIFE_MS, SignIn, SignIns, Site, cookie_value, ending_cookie, starting_cookie};
+
 use crate::encoding::{base64url_decode, base64url_encode, hex_decode, hex_encode};
 use crate::ids::{KeyId, ProjectId};
 use crate::keys::Root;
