@@ -14,6 +14,7 @@
 //! Reading goes through [`access`] (who asks) into [`executions`] (list, one, steps, verify).
 
 mod access;
+mod audit;
 mod call;
 mod config;
 mod executions;

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::failure::{Failure, Outcome};
 use crate::projects::{self, denials, generations, keys};
 use crate::respond::{Reply, Surface, preflight, send};
-use crate::{executions, ingest, sessions};
+use crate::{audit, executions, ingest, sessions};
 use serde_json::json;
 use std::cell::RefCell;
 use stepseal_protocol::problem::{Code, Problem};
@@ -43,6 +43,10 @@ async fn route(mut request: Request, path: &str, call: &Call) -> Outcome<Reply> 
         (Method::Post, ["v1", "projects"]) => projects::create(request, call).await,
         (Method::Get, ["v1", "projects"]) => projects::list(&request, call).await,
         (Method::Get, ["v1", "project"]) => projects::show(&request, call).await,
+        (_, ["v1", "audit"]) => project_route(request, call, Scope::Own, &["audit"]).await,
+        (_, ["v1", "audit", "verify"]) => {
+            project_route(request, call, Scope::Own, &["audit", "verify"]).await
+        }
         (_, ["v1", "project", rest @ ..]) => project_route(request, call, Scope::Own, rest).await,
         (_, ["v1", "projects", id, rest @ ..]) => project_route(request, call, Scope::Named(id), rest).await,
         (Method::Get, ["v1", "executions"]) => executions::list(&request, call).await,
@@ -67,7 +71,10 @@ async fn project_route(mut request: Request, call: &Call, scope: Scope<'_>, path
     let method = request.method();
     let known = matches!(
         path,
-        [] | ["keys" | "generations" | "denials"] | ["keys" | "generations", _] | ["keys", _, "rotate"]
+        [] | ["keys" | "generations" | "denials" | "audit"]
+            | ["audit", "verify"]
+            | ["keys" | "generations", _]
+            | ["keys", _, "rotate"]
     );
     if !known {
         return Err(route_not_found());
@@ -84,6 +91,8 @@ async fn project_route(mut request: Request, call: &Call, scope: Scope<'_>, path
         (Method::Delete, ["generations", kid]) => generations::retire(call, &admin, kid).await,
         (Method::Get, ["denials"]) => denials::list(call, &admin).await,
         (Method::Post, ["denials"]) => denials::add(&mut request, call, &admin).await,
+        (Method::Get, ["audit"]) => audit::list(&request, call, &admin).await,
+        (Method::Get, ["audit", "verify"]) => audit::verify(&request, call, &admin).await,
         (Method::Delete, ["denials"]) => denials::remove(&request, call, &admin).await,
         _ => Err(method_not_allowed()),
     }

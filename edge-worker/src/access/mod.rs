@@ -19,6 +19,8 @@ use worker::Request;
 pub(crate) struct Reader {
     /// The project everything it reads belongs to.
     pub(crate) project: ProjectId,
+    /// The id of the API key.
+    pub(crate) actor: String,
 }
 
 /// Whom an administrative route is about.
@@ -38,7 +40,8 @@ pub(crate) struct Administrator {
     pub(crate) actor: String,
 }
 
-const OPERATOR: &str = "operator";
+/// The operator as an actor.
+pub(crate) const OPERATOR: &str = "operator";
 
 impl Administrator {
     pub(crate) fn is_operator(&self) -> bool {
@@ -75,7 +78,7 @@ pub(crate) async fn reader(request: &Request, call: &Call) -> Outcome<Reader> {
     if !holder.record.role.may_read() {
         return Err(role_insufficient(holder.record.role, "reading", "viewer or admin").into());
     }
-    Ok(Reader { project: holder.project })
+    Ok(Reader { project: holder.project, actor: key_id(&holder.digest) })
 }
 
 /// Who presented a valid API key, or the cookie that it was exchanged for.

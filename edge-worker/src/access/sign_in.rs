@@ -2,6 +2,7 @@
 //! DELETE ends it everywhere, not only in the browser that asks.
 
 use super::{KeyHolder, holder_of, invalid, key_holder_of};
+use crate::audit;
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Outcome};
@@ -15,6 +16,7 @@ use std::cell::RefCell;
 use stepseal_protocol::access::{
     SignIn, SignIns, Site, cookie_value, ending_cookie, key_id, starting_cookie,
 };
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::{Method, Request};
 
@@ -93,6 +95,8 @@ pub(crate) async fn begin(request: &mut Request, call: &Call) -> Outcome<Reply> 
         return Err(super::role_insufficient(holder.record.role, "signing in", "viewer or admin").into());
     }
     let signed_in = SignIns::begin(holder.digest.clone(), random()?, call.now);
+    let actor = key_id(&holder.digest);
+    audit::note_by(call, &holder.project, &actor, Action::SignIn, &actor, Value::Null).await?;
     let cookie = starting_cookie(&sign_ins(call)?.seal(&signed_in));
     Ok(Reply::ok(&shown(call, &holder, &signed_in).await?)?.with_headers(vec![("Set-Cookie", cookie)]))
 }
@@ -131,6 +135,10 @@ pub(crate) async fn end(request: &Request, call: &Call) -> Outcome<Reply> {
             .await
             .storing(doing)?;
         ENDED.with_borrow_mut(|all| all.put(signed_in.id, true, true, call.now));
+        if let Some(holder) = holder_of(call, signed_in.digest).await? {
+            let actor = key_id(&holder.digest);
+            audit::note_by(call, &holder.project, &actor, Action::SignOut, &actor, Value::Null).await?;
+        }
     }
     Ok(Reply::ok(&json!({ "signed_in": false }))?.with_headers(vec![("Set-Cookie", ending_cookie())]))
 }

@@ -2,12 +2,14 @@
 
 use super::find;
 use crate::access;
+use crate::audit;
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::{executions, segments};
 use serde_json::{Value, json};
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Kind, inflate};
 use stepseal_protocol::problem::{Code, Problem};
 use worker::Request;
@@ -21,6 +23,7 @@ pub(crate) async fn show(request: &Request, call: &Call, id: &str) -> Outcome<Re
             .into());
     }
     let (id, execution) = find(call, &reader, id).await?;
+    audit::note_read(call, &reader, Action::ExecutionRead, id.as_str()).await?;
     let project = reader.project.as_str();
     let mut shown = execution.shown();
     for name in ["metadata", "input", "output", "error"] {

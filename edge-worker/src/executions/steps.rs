@@ -2,6 +2,7 @@
 
 use super::{cursors, find, segment_cursor, segment_position};
 use crate::access;
+use crate::audit;
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::request::url;
@@ -10,6 +11,7 @@ use crate::storage::segments::{self, Segment};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Event, Kind, inflate};
 use stepseal_protocol::messages::{MessageTable, indexes_referred_to, join};
 use stepseal_protocol::query::PageQuery;
@@ -27,6 +29,7 @@ pub(crate) async fn steps(request: &Request, call: &Call, id: &str) -> Outcome<R
     let reader = access::reader(request, call).await?;
     let query = PageQuery::parse(url(request)?.query_pairs())?;
     let (id, _) = find(call, &reader, id).await?;
+    audit::note_read(call, &reader, Action::ExecutionRead, id.as_str()).await?;
     let cursors = cursors(call, &reader, format!("steps|{id}"))?;
     let after = segment_position(&cursors, query.cursor.as_deref())?;
     let place = Place { call, project: reader.project.as_str(), execution: id.as_str() };

@@ -2,6 +2,7 @@
 
 use super::{cursors, find};
 use crate::access;
+use crate::audit;
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Fault, Outcome};
@@ -10,6 +11,7 @@ use crate::respond::Reply;
 use crate::storage::executions::Execution;
 use crate::storage::segments::{self, Segment, SegmentPosition};
 use serde_json::{Value, json};
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::digest::BodyDigest;
 use stepseal_protocol::encoding::hex_decode;
 use stepseal_protocol::ids::{ExecutionId, ProjectId};
@@ -29,6 +31,7 @@ pub(crate) async fn verify(request: &Request, call: &Call, id: &str) -> Outcome<
     let reader = access::reader(request, call).await?;
     let query = PageQuery::parse(url(request)?.query_pairs())?;
     let (id, execution) = find(call, &reader, id).await?;
+    audit::note_read(call, &reader, Action::ExecutionVerify, id.as_str()).await?;
     let cursors = cursors(call, &reader, format!("verify|{id}"))?;
     let resume = query.cursor.as_deref().map(|cursor| resume_point(&cursors, cursor)).transpose()?;
     let after = resume.as_ref().map_or_else(SegmentPosition::first, position);

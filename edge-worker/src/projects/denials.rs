@@ -2,12 +2,14 @@
 
 use super::{read_request, store};
 use crate::access::Administrator;
+use crate::audit;
 use crate::call::Call;
 use crate::failure::Outcome;
 use crate::request::url;
 use crate::respond::Reply;
 use serde_json::json;
 use stepseal_protocol::administration::DenialRequest;
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::Request;
 
@@ -24,6 +26,7 @@ pub(crate) async fn add(request: &mut Request, call: &Call, admin: &Administrato
         Ok(project.deny(kind, value.clone(), call.now)?)
     })
     .await?;
+    audit::note(call, admin, Action::DenialAdd, &value, json!({ "kind": kind })).await?;
     Reply::with_status(201, &json!({ "denial": denial }))
 }
 
@@ -43,5 +46,6 @@ pub(crate) async fn remove(request: &Request, call: &Call, admin: &Administrator
     }
     let (kind, value) = wanted.read()?;
     store::change(call, admin.project.as_str(), |project| Ok(project.allow(kind, &value)?)).await?;
+    audit::note(call, admin, Action::DenialRemove, &value, json!({ "kind": kind })).await?;
     Reply::ok(&json!({ "allowed": value }))
 }

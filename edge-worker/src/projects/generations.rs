@@ -2,11 +2,13 @@
 
 use super::store;
 use crate::access::Administrator;
+use crate::audit;
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::Outcome;
 use crate::respond::Reply;
-use serde_json::json;
+use serde_json::{Value, json};
+use stepseal_protocol::audit::Action;
 
 /// `POST …/generations`: adds one and shows its project secret, this once. Earlier ones stay accepted.
 pub(crate) async fn add(call: &Call, admin: &Administrator) -> Outcome<Reply> {
@@ -15,6 +17,7 @@ pub(crate) async fn add(call: &Call, admin: &Administrator) -> Outcome<Reply> {
         Ok(project.add_generation(root_name.as_str(), call.now)?)
     })
     .await?;
+    audit::note(call, admin, Action::GenerationAdd, kid.as_str(), Value::Null).await?;
     Reply::with_status(
         201,
         &json!({
@@ -29,5 +32,6 @@ pub(crate) async fn add(call: &Call, admin: &Administrator) -> Outcome<Reply> {
 pub(crate) async fn retire(call: &Call, admin: &Administrator, kid: &str) -> Outcome<Reply> {
     let (project, ()) =
         store::change(call, admin.project.as_str(), |project| Ok(project.retire_generation(kid)?)).await?;
+    audit::note(call, admin, Action::GenerationRetire, kid, Value::Null).await?;
     Reply::ok(&json!({ "retired": kid, "kids": project.kids }))
 }

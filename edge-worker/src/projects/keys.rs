@@ -3,6 +3,7 @@
 use super::key_store::{self, KeyEntry, KeyRow};
 use super::{random, read_request};
 use crate::access::Administrator;
+use crate::audit;
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::Outcome;
@@ -10,6 +11,7 @@ use crate::respond::Reply;
 use serde_json::{Value, json};
 use stepseal_protocol::access::{ApiKey, ApiKeyRecord, key_id};
 use stepseal_protocol::administration::{KeyRotation, NewKey};
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::Request;
 
@@ -26,6 +28,8 @@ pub(crate) async fn create(request: &mut Request, call: &Call, admin: &Administr
     super::store::read(&call.env, admin.project.as_str()).await?.ok_or_else(super::store::absent)?;
     let (key, entry) = generate(call, record)?;
     key_store::insert(&call.env, &entry).await?;
+    let details = json!({ "role": entry.record.role, "name": entry.record.name });
+    audit::note(call, admin, Action::KeyCreate, &key_id(&entry.digest), details).await?;
     Reply::with_status(201, &shown_once(&key, &entry))
 }
 
@@ -51,6 +55,7 @@ fn shown_once(key: &ApiKey, KeyEntry { digest, record }: &KeyEntry) -> Value {
 pub(crate) async fn revoke(call: &Call, admin: &Administrator, id: &str) -> Outcome<Reply> {
     let key = find(call, admin, id).await?;
     key_store::revoke(call, admin.project.as_str(), &key.digest).await?;
+    audit::note(call, admin, Action::KeyRevoke, id, Value::Null).await?;
     Reply::ok(&json!({ "revoked": id }))
 }
 
@@ -69,6 +74,8 @@ pub(crate) async fn rotate(
     let (record, ends_at) = rotation.apply(&old.record(), call.now)?;
     let (key, entry) = generate(call, record)?;
     key_store::replace(call, &old, ends_at, &entry).await?;
+    let details = json!({ "successor": key_id(&entry.digest), "expires_at": ends_at });
+    audit::note(call, admin, Action::KeyRotate, id, details).await?;
     let mut reply = shown_once(&key, &entry);
     reply["replaces"] = json!({ "id": id, "expires_at": ends_at });
     Reply::with_status(201, &reply)

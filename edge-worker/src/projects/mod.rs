@@ -7,7 +7,8 @@ pub(crate) mod key_store;
 pub(crate) mod keys;
 pub(crate) mod store;
 
-use crate::access::{self, Administrator, require_operator};
+use crate::access::{self, Administrator, OPERATOR, require_operator};
+use crate::audit;
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Fault, Outcome};
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stepseal_protocol::access::{ApiKey, ApiKeyRecord, Role, publishable_key};
 use stepseal_protocol::administration::check_name;
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::ids::{KeyId, ProjectId};
 use stepseal_protocol::ingest::admission::{Limits, Project, ProjectStatus};
 use stepseal_protocol::keys::Root;
@@ -84,6 +86,7 @@ pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> 
     if !store::create(&call.env, &project, &entries).await? {
         return Err(Problem::new(Code::ProjectExists, format!("There is a project {id} already.")).into());
     }
+    audit::note_by(call, &id, OPERATOR, Action::ProjectCreate, "", Value::Null).await?;
     created(&project, &id, &kid, &root, &keys)
 }
 
@@ -118,6 +121,19 @@ struct ProjectChange {
     status: Option<ProjectStatus>,
     origins: Option<Vec<String>>,
     limits: Option<Limits>,
+}
+
+impl ProjectChange {
+    /// Names of what it changes.
+    fn fields(&self) -> Vec<&'static str> {
+        let given = [
+            ("name", self.name.is_some()),
+            ("status", self.status.is_some()),
+            ("origins", self.origins.is_some()),
+            ("limits", self.limits.is_some()),
+        ];
+        given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    }
 }
 
 /// `GET /v1/projects`: all of them, by id (the operator).
@@ -162,6 +178,7 @@ pub(crate) async fn change(request: &mut Request, call: &Call, admin: &Administr
         Ok(check_settings(&project.name, &project.origins, &project.limits)?)
     })
     .await?;
+    audit::note(call, admin, Action::ProjectChange, "", json!({ "fields": change.fields() })).await?;
     Reply::ok(&json!({ "project": shown(&project) }))
 }
 
