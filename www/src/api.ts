@@ -187,9 +187,16 @@ export function verifyExecution(id: string, query: { cursor?: string }, signal?:
   return read<Verification>(`/v1/executions/${encodeURIComponent(id)}/verify`, query, signal);
 }
 
-async function read<T>(
+function read<T>(path: string, query: Record<string, string | number | undefined>, signal?: AbortSignal): Promise<T> {
+  return ask<T>("GET", path, query, undefined, signal);
+}
+
+/** A request of whoever is signed in; a refused sign-in ends the session here too. */
+export async function ask<T>(
+  method: string,
   path: string,
-  query: Record<string, string | number | undefined>,
+  query: Record<string, string | number | undefined> = {},
+  body?: unknown,
   signal?: AbortSignal,
 ): Promise<T> {
   const parameters = new URLSearchParams();
@@ -197,8 +204,9 @@ async function read<T>(
     if (value !== undefined && value !== "") parameters.set(name, String(value));
   }
   const search = parameters.size === 0 ? "" : `?${parameters}`;
+  const content = body === undefined ? {} : { body: JSON.stringify(body) };
   try {
-    return await parse<T>(await send(path + search, { signal: signal ?? null }));
+    return await parse<T>(await send(path + search, { method, ...content, signal: signal ?? null }));
   } catch (error) {
     if (error instanceof Problem && error.status === 401) endSession(`Signed out: ${error.message}`);
     throw error;

@@ -3,8 +3,10 @@
 import { readProject, resumeSession, signOut } from "./api.ts";
 import { el, on, recorded, replaceChildren } from "./dom.ts";
 import { icon } from "./icons.ts";
+import { showAudit } from "./pages/audit.ts";
 import { showExecution } from "./pages/execution.ts";
 import { forgetExecutions, showExecutions } from "./pages/executions.ts";
+import { showProject } from "./pages/project.ts";
 import { showSignIn } from "./pages/sign-in.ts";
 import { routeOf, startRouter, type Route } from "./router.ts";
 import { isSignedIn, onSessionEnd, role } from "./session.ts";
@@ -63,6 +65,10 @@ function show(route: Route): void {
       return showExecution(context, route.id);
     case "playground":
       return void openPlayground(context);
+    case "project":
+      return role() === "admin" ? showProject(context) : showUnknown(context.host);
+    case "audit":
+      return role() === "admin" ? showAudit(context) : showUnknown(context.host);
     case "unknown":
       return showUnknown(context.host);
   }
@@ -94,7 +100,8 @@ function drawBar(): void {
     el("a", { class: "brand", href: "/" }, icon("seal"), "Stepseal"),
     el("nav", { "aria-label": "Pages" },
       el("a", { href: "/", "data-page": "executions" }, "Executions"),
-      el("a", { href: "/playground", "data-page": "playground" }, "Playground")),
+      el("a", { href: "/playground", "data-page": "playground" }, "Playground"),
+      ...(role() === "admin" ? [el("a", { href: "/project", "data-page": "project" }, "Project"), el("a", { href: "/audit", "data-page": "audit" }, "Audit log")] : [])),
     el("span", { class: "spacer" }),
     project,
     signOutButton,
