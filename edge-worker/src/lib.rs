@@ -17,6 +17,7 @@ mod access;
 mod audit;
 mod call;
 mod config;
+mod deletions;
 mod executions;
 mod failure;
 mod ingest;
@@ -27,9 +28,14 @@ mod routes;
 mod sessions;
 mod storage;
 
-use worker::{Context, Env, Request, Response, Result, event};
+use worker::{Context, Date, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     routes::answer(request, env, context).await
+}
+
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    deletions::chores::run(&env, Date::now().as_millis()).await;
 }

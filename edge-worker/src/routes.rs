@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::failure::{Failure, Outcome};
 use crate::projects::{self, denials, generations, keys};
 use crate::respond::{Reply, Surface, preflight, send};
-use crate::{audit, executions, ingest, sessions};
+use crate::{audit, deletions, executions, ingest, sessions};
 use serde_json::json;
 use std::cell::RefCell;
 use stepseal_protocol::problem::{Code, Problem};
@@ -49,6 +49,10 @@ async fn route(mut request: Request, path: &str, call: &Call) -> Outcome<Reply> 
         }
         (_, ["v1", "project", rest @ ..]) => project_route(request, call, Scope::Own, rest).await,
         (_, ["v1", "projects", id, rest @ ..]) => project_route(request, call, Scope::Named(id), rest).await,
+        (Method::Delete, ["v1", "executions", id]) => {
+            let admin = administrator(&request, call, Scope::Own).await?;
+            deletions::delete_execution(call, &admin, id).await
+        }
         (Method::Get, ["v1", "executions"]) => executions::list(&request, call).await,
         (Method::Get, ["v1", "executions", id]) => executions::show(&request, call, id).await,
         (Method::Get, ["v1", "executions", id, "steps"]) => executions::steps(&request, call, id).await,
@@ -71,7 +75,7 @@ async fn project_route(mut request: Request, call: &Call, scope: Scope<'_>, path
     let method = request.method();
     let known = matches!(
         path,
-        [] | ["keys" | "generations" | "denials" | "audit"]
+        [] | ["keys" | "generations" | "denials" | "deletions" | "audit"]
             | ["audit", "verify"]
             | ["keys" | "generations", _]
             | ["keys", _, "rotate"]
@@ -83,6 +87,9 @@ async fn project_route(mut request: Request, call: &Call, scope: Scope<'_>, path
     match (method, path) {
         (Method::Get, []) => projects::show_named(call, &admin).await,
         (Method::Patch, []) => projects::change(&mut request, call, &admin).await,
+        (Method::Delete, []) => deletions::delete_project(call, &admin).await,
+        (Method::Get, ["deletions"]) => deletions::list(call, &admin).await,
+        (Method::Post, ["deletions"]) => deletions::order(&mut request, call, &admin).await,
         (Method::Get, ["keys"]) => keys::list(call, &admin).await,
         (Method::Post, ["keys"]) => keys::create(&mut request, call, &admin).await,
         (Method::Delete, ["keys", id]) => keys::revoke(call, &admin, id).await,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use stepseal_protocol::access::{mint_origin_session, parse_install, project_of_publishable_key};
 use stepseal_protocol::ids::KeyId;
-use stepseal_protocol::ingest::admission::{Project, ProjectStatus};
+use stepseal_protocol::ingest::admission::Project;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::Request;
 
@@ -60,9 +60,7 @@ fn allowed_origin(project: &Project, wanted: &Wanted, origin: Option<String>) ->
     if project.publishable_key != wanted.publishable_key {
         return Err(unknown());
     }
-    if project.status == ProjectStatus::Paused {
-        return Err(Problem::new(Code::ProjectPaused, "The project takes no batches at the moment."));
-    }
+    project.refuse_inactive()?;
     origin.filter(|origin| project.origins.contains(origin)).ok_or_else(|| {
         Problem::new(
             Code::OriginNotAllowed,

@@ -59,6 +59,8 @@ pub enum Verdict {
     Incomplete,
     /// A root is no longer held.
     KeyRetired,
+    /// It was deleted.
+    Deleted,
 }
 
 /// A verified segment's content, as the sequence needs it.

@@ -69,7 +69,7 @@ fn note_of(at: u64, actor: &str, action: Action, target: &str, details: Value) -
     Note { at, actor: actor.into(), action: action.as_str().into(), target: target.into(), details }
 }
 
-async fn append(env: &Env, project: &ProjectId, note: Note) -> Outcome<()> {
+pub(crate) async fn append(env: &Env, project: &ProjectId, note: Note) -> Outcome<()> {
     ask(env, project, &Ask::Append { project: project.to_string(), note }).await.map(|_| ())
 }
 

@@ -5,7 +5,7 @@ use crate::access;
 use crate::audit;
 use crate::call::Call;
 use crate::config::Secrets;
-use crate::failure::{Doing, Fault, Outcome};
+use crate::failure::{Doing, Failure, Fault, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::executions::Execution;
@@ -15,6 +15,7 @@ use stepseal_protocol::audit::Action;
 use stepseal_protocol::digest::BodyDigest;
 use stepseal_protocol::encoding::hex_decode;
 use stepseal_protocol::ids::{ExecutionId, ProjectId};
+use stepseal_protocol::problem::Code;
 use stepseal_protocol::query::{Cursors, PageQuery};
 use stepseal_protocol::verify::{
     ResumePoint, SegmentVerdict, Sequence, SequenceFacts, StoredSegment, Verdict, check_segment,
@@ -30,7 +31,12 @@ const BYTES_MAX: u64 = 8_000_000;
 pub(crate) async fn verify(request: &Request, call: &Call, id: &str) -> Outcome<Reply> {
     let reader = access::reader(request, call).await?;
     let query = PageQuery::parse(url(request)?.query_pairs())?;
-    let (id, execution) = find(call, &reader, id).await?;
+    let (id, execution) = match find(call, &reader, id).await {
+        Err(Failure::Refused(refusal)) if refusal.problem.code == Code::ExecutionDeleted => {
+            return Reply::ok(&deleted(id));
+        }
+        found => found?,
+    };
     audit::note_read(call, &reader, Action::ExecutionVerify, id.as_str()).await?;
     let cursors = cursors(call, &reader, format!("verify|{id}"))?;
     let resume = query.cursor.as_deref().map(|cursor| resume_point(&cursors, cursor)).transpose()?;
@@ -161,6 +167,14 @@ fn shown(segment: &Segment, verdict: SegmentVerdict, reason: Option<&str>) -> Va
         "provenance": segment.provenance,
         "verdict": verdict,
         "reason": reason,
+    })
+}
+
+/// The reply for an execution whose tombstone is all there is.
+fn deleted(id: &str) -> Value {
+    json!({
+        "execution": id, "verdict": Verdict::Deleted, "tail_unknown": false, "summary": null, "batches": [],
+        "missing": [], "dropped": [], "next_cursor": null,
     })
 }
 

@@ -108,6 +108,10 @@ fn reply(call: &Call, segment: &NewSegment<'_>, commit: Commit, root: &Root) -> 
             let receipt = receipt(first_root.as_ref().unwrap_or(root), &key, &digest, stored_at);
             stored_reply(segment, &receipt, true)
         }
+        Commit::Deleted => {
+            let detail = "The execution was deleted. Drop what is left of it.";
+            Err(Problem::new(Code::ExecutionDeleted, detail).into())
+        }
         Commit::OtherSubject => Err(Problem::new(
             Code::SubjectMismatch,
             "The execution belongs to another subject. Start one of your own.",

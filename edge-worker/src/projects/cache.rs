@@ -28,6 +28,10 @@ impl<T: Clone> Fresh<T> {
         self.entries.get(key).filter(|(until, _)| now < *until).map(|(_, value)| value.clone())
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     pub(crate) fn put(&mut self, key: String, value: T, found: bool, now: u64) {
         if self.entries.len() >= ENTRIES_MAX {
             self.entries.clear();

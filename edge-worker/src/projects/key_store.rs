@@ -153,6 +153,28 @@ pub(crate) async fn revoke(call: &Call, project: &str, digest: &str) -> Outcome<
     Ok(())
 }
 
+/// Ends every key of a project. Safe to repeat.
+pub(crate) async fn end_all(env: &Env, project: &str, now: u64) -> Outcome<()> {
+    #[derive(Deserialize)]
+    struct Row {
+        digest: String,
+    }
+    let doing = "ending a project's API keys";
+    let database = env.d1("DB").doing(doing)?;
+    let live = query!(&database, include_str!("live_api_keys.sql"), project).doing(doing)?;
+    let live: Vec<Row> = live.all().await.storing(doing)?.results().doing(doing)?;
+    if live.is_empty() {
+        return Ok(());
+    }
+    for Row { digest } in &live {
+        config(env)?.delete(&kv_key(digest)).await.storing(doing)?;
+    }
+    KEYS.with_borrow_mut(Fresh::clear);
+    let statement = query!(&database, include_str!("revoke_all_api_keys.sql"), project, now).doing(doing)?;
+    statement.run().await.storing(doing)?;
+    Ok(())
+}
+
 /// Stores a key that replaces another, and when that one ends, in one transaction.
 pub(crate) async fn replace(call: &Call, old: &KeyRow, ends_at: u64, new: &KeyEntry) -> Outcome<()> {
     let doing = "rotating an API key";

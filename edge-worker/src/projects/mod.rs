@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stepseal_protocol::access::{ApiKey, ApiKeyRecord, Role, publishable_key};
-use stepseal_protocol::administration::check_name;
+use stepseal_protocol::administration::{RETENTION_DEFAULT_DAYS, check_name, check_retention};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::ids::{KeyId, ProjectId};
 use stepseal_protocol::ingest::admission::{Limits, Project, ProjectStatus};
@@ -32,7 +32,7 @@ const REQUEST_MAX: usize = 64 * 1024;
 const ORIGINS_MAX: usize = 32;
 
 /// The body of an administrative request.
-async fn read_request<T: DeserializeOwned>(request: &mut Request) -> Outcome<T> {
+pub(crate) async fn read_request<T: DeserializeOwned>(request: &mut Request) -> Outcome<T> {
     let body = read_body(request, REQUEST_MAX).await?;
     Ok(serde_json::from_slice(&body).map_err(|fault| unreadable(&fault))?)
 }
@@ -55,6 +55,12 @@ struct NewProject {
     origins: Vec<String>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default = "default_retention")]
+    retention_days: u32,
+}
+
+const fn default_retention() -> u32 {
+    RETENTION_DEFAULT_DAYS
 }
 
 /// `POST /v1/projects`: creates a project with a viewer and an admin key; every secret in the reply is
@@ -75,6 +81,7 @@ pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> 
         limits: wanted.limits,
         newest_kid_at: 0,
         generation: 1,
+        retention_days: wanted.retention_days,
         denials: Vec::new(),
         created_at: call.now,
     };
@@ -121,6 +128,7 @@ struct ProjectChange {
     status: Option<ProjectStatus>,
     origins: Option<Vec<String>>,
     limits: Option<Limits>,
+    retention_days: Option<u32>,
 }
 
 impl ProjectChange {
@@ -131,6 +139,7 @@ impl ProjectChange {
             ("status", self.status.is_some()),
             ("origins", self.origins.is_some()),
             ("limits", self.limits.is_some()),
+            ("retention_days", self.retention_days.is_some()),
         ];
         given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
     }
@@ -162,6 +171,10 @@ pub(crate) async fn show_named(call: &Call, admin: &Administrator) -> Outcome<Re
 /// everywhere within 60 s. The fair limits are the operator's to set.
 pub(crate) async fn change(request: &mut Request, call: &Call, admin: &Administrator) -> Outcome<Reply> {
     let change: ProjectChange = read_request(request).await?;
+    if change.status == Some(ProjectStatus::Deleted) {
+        let detail = "A project is paused or active; `DELETE` deletes it.";
+        return Err(Problem::new(Code::RequestMalformed, detail).of_field("status").into());
+    }
     if change.limits.is_some() && !admin.is_operator() {
         let detail = "The limits of a project are the operator's to change.";
         return Err(Problem::new(Code::RoleInsufficient, detail).of_field("limits").into());
@@ -175,6 +188,8 @@ pub(crate) async fn change(request: &mut Request, call: &Call, admin: &Administr
         }
         project.status = change.status.unwrap_or(project.status);
         project.limits = change.limits.unwrap_or(project.limits);
+        project.retention_days = change.retention_days.unwrap_or(project.retention_days);
+        check_retention(project.retention_days)?;
         Ok(check_settings(&project.name, &project.origins, &project.limits)?)
     })
     .await?;
@@ -217,6 +232,7 @@ fn shown(project: &Project) -> Value {
         "origins": project.origins,
         "publishable_key": project.publishable_key,
         "limits": project.limits,
+        "retention_days": project.retention_days,
         "created_at": project.created_at,
     })
 }
@@ -228,6 +244,7 @@ impl NewProject {
                 .of_field("id")
         })?;
         check_settings(&self.name, &self.origins, &self.limits)?;
+        check_retention(self.retention_days)?;
         Ok(id)
     }
 }

@@ -7,7 +7,7 @@ use crate::failure::{Doing, Outcome};
 use std::cell::RefCell;
 use std::rc::Rc;
 use stepseal_protocol::ids::ProjectId;
-use stepseal_protocol::ingest::admission::Project;
+use stepseal_protocol::ingest::admission::{Project, ProjectStatus};
 use stepseal_protocol::problem::{Code, Problem};
 use worker::{D1Database, Env, KvStore, query};
 
@@ -71,7 +71,7 @@ pub(super) async fn create(env: &Env, project: &Project, keys: &[KeyEntry]) -> O
 }
 
 /// A page of projects by id, after `after`.
-pub(super) async fn list(env: &Env, after: &str, limit: u32) -> Outcome<Vec<Project>> {
+pub(crate) async fn list(env: &Env, after: &str, limit: u32) -> Outcome<Vec<Project>> {
     #[derive(serde::Deserialize)]
     struct Row {
         config: String,
@@ -94,8 +94,8 @@ async fn read_text(database: &D1Database, id: &str) -> Outcome<Option<String>> {
     Ok(statement.first::<String>(Some("config")).await.storing(doing)?)
 }
 
-/// The project as the truth has it.
-pub(super) async fn read(env: &Env, id: &str) -> Outcome<Option<Project>> {
+/// The project as the truth has it; a deleted one is there too.
+pub(crate) async fn read(env: &Env, id: &str) -> Outcome<Option<Project>> {
     let doing = "reading a project";
     let text = read_text(&env.d1("DB").doing(doing)?, id).await?;
     Ok(text.map(|text| serde_json::from_str(&text)).transpose().doing(doing)?)
@@ -113,6 +113,9 @@ pub(crate) async fn change<T>(
     for _ in 0..CHANGE_ATTEMPTS {
         let before = read_text(&database, id).await?.ok_or_else(absent)?;
         let mut project: Project = serde_json::from_str(&before).doing(doing)?;
+        if project.status == ProjectStatus::Deleted {
+            return Err(absent().into());
+        }
         let changed = change(&mut project)?;
         let after = serde_json::to_string(&project).doing(doing)?;
         let updated = query!(&database, include_str!("update_project.sql"), id, after, before)
@@ -134,7 +137,7 @@ pub(crate) async fn change<T>(
 }
 
 /// What is said of a project that is not there.
-pub(super) fn absent() -> Problem {
+pub(crate) fn absent() -> Problem {
     Problem::new(Code::ProjectNotFound, "There is no project of this id.")
 }
 

@@ -54,6 +54,8 @@ pub(crate) enum Commit {
     Stored { rows_written: Option<usize> },
     /// An earlier attempt had stored the same content.
     Duplicate { stored_at: u64, kid: KeyId },
+    /// The execution was deleted; nothing was written.
+    Deleted,
     /// The execution is another subject's; nothing was written.
     OtherSubject,
     /// The key holds other content; nothing was written.
@@ -71,7 +73,8 @@ pub(crate) struct Conflict {
 
 #[derive(Deserialize)]
 struct ReadBack {
-    subject: String,
+    deleted_at: Option<u64>,
+    subject: Option<String>,
     attempt: Option<String>,
     sha256: Option<String>,
     n: Option<u64>,
@@ -127,8 +130,12 @@ async fn why_not_stored(
         .first::<ReadBack>(None)
         .await
         .storing(doing)?
-        .ok_or_else(|| Fault::internal(doing, "the execution's row is not there"))?;
-    if !segment.author.subjects().any(|subject| subject == row.subject) {
+        .ok_or_else(|| Fault::internal(doing, "no row"))?;
+    if row.deleted_at.is_some() {
+        return Ok(Commit::Deleted);
+    }
+    let owner = row.subject.ok_or_else(|| Fault::internal(doing, "the execution's row is not there"))?;
+    if !segment.author.subjects().any(|subject| subject == owner) {
         return Ok(Commit::OtherSubject);
     }
     let (Some(winner), Some(sha256), Some(n), Some(count), Some(stored_at), Some(kid)) =

@@ -1,4 +1,4 @@
--- Stores a batch under its key unless another subject owns the execution, and gives its key back if it
+-- Stores a batch under its key unless another subject owns the execution or it was deleted, and gives its key back if it
 -- did. A key that is taken stays as it is.
 INSERT INTO segments (
   project_id, execution_id, writer, k, n, count, sha256, batch_id, kid, attempt, provenance,
@@ -10,5 +10,6 @@ WHERE NOT EXISTS (
   SELECT 1 FROM executions
   WHERE project_id = ?1 AND id = ?2 AND subject NOT IN (SELECT value FROM json_each(?19))
 )
+AND NOT EXISTS (SELECT 1 FROM tombstones WHERE project_id = ?1 AND execution_id = ?2)
 ON CONFLICT DO NOTHING
 RETURNING k

@@ -1,10 +1,15 @@
-//! What administrators ask for, checked: API keys, key generations and the deny-list. Storing and
+//! What administrators ask for, checked: API keys, key generations, the deny-list and
+//! deletion. Storing and
 //! publishing what was decided is the shell's.
 
+mod deletions;
 mod denials;
 mod generations;
 mod keys;
 
+pub use deletions::{
+    DeletionKind, DeletionRequest, RETENTION_DEFAULT_DAYS, TOMBSTONE_LIFE_MS, check_retention,
+};
 pub use denials::{Denial, DenialRequest, DeniedKind};
 pub use generations::MINT_DELAY_MS;
 pub use keys::{KeyRotation, NewKey};

@@ -35,6 +35,9 @@ pub struct Project {
     /// Number of the last generation that was ever made; a retired number is not used again.
     #[serde(default = "first_generation")]
     pub generation: u32,
+    /// Days after which executions are deleted; 0 keeps them until somebody deletes them.
+    #[serde(default)]
+    pub retention_days: u32,
     /// Sessions and subjects that are refused.
     #[serde(default)]
     pub denials: Vec<Denial>,
@@ -54,6 +57,8 @@ pub enum ProjectStatus {
     Active,
     /// It refuses them for the time being; reading goes on.
     Paused,
+    /// It is gone; its id stays taken.
+    Deleted,
 }
 
 /// A project's fair limits: token buckets in bytes as sent and in events.
@@ -142,12 +147,7 @@ impl Project {
     /// Checks what a verified batch claims against the project: status, key generation, origin, scope
     /// and the deny-list at `now` (Unix ms). `origin` is the request's `Origin` header.
     pub fn admit(&self, batch: &Verified<'_>, origin: Option<&str>, now: u64) -> Result<(), Problem> {
-        if self.status == ProjectStatus::Paused {
-            return Err(Problem::new(
-                Code::ProjectPaused,
-                "The project takes no batches at the moment. Keep them.",
-            ));
-        }
+        self.refuse_inactive()?;
         if !self.kids.iter().any(|kid| kid == batch.kid().as_str()) {
             return Err(Problem::new(
                 Code::KeyRetired,
