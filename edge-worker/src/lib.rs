@@ -16,6 +16,7 @@
 mod access;
 mod audit;
 mod call;
+mod chores;
 mod config;
 mod deletions;
 mod executions;
@@ -37,5 +38,5 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
 
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    deletions::chores::run(&env, Date::now().as_millis()).await;
+    chores::run(&env, Date::now().as_millis()).await;
 }

@@ -35,6 +35,8 @@ pub mod access;
 #[cfg(feature = "read")]
 pub mod administration;
 #[cfg(feature = "read")]
+pub mod at_rest;
+#[cfg(feature = "read")]
 pub mod audit;
 #[cfg(feature = "read")]
 pub mod batch;

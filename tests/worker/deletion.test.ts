@@ -195,7 +195,7 @@ describe("bodies whose commit never came", () => {
     await bodies.put(young, "x", { metadata: { at: Date.now() } });
     await bodies.put(unsaid, "x");
     const [row] = (await bodies.list({ prefix: `segment/${project.id}/` })).keys.filter(({ name }) => ![old, young, unsaid].includes(name));
-    await bodies.put(row!.name, (await bodies.get(row!.name, "text"))!, { metadata: { at: 1 } });
+    await bodies.put(row!.name, (await bodies.get(row!.name, "arrayBuffer"))!, { metadata: { at: 1 } });
     await select("DELETE FROM chores");
     await worker.runChores();
     const left = (await bodies.list({ prefix: `segment/${project.id}/` })).keys.map(({ name }) => name);

@@ -55,7 +55,15 @@ pub(super) async fn list(env: &Env, project: &str) -> Outcome<Vec<Deletion>> {
     Ok(statement.all().await.storing(doing)?.results().doing(doing)?)
 }
 
-pub(super) async fn open(env: &Env, most: u32) -> Outcome<Vec<Deletion>> {
+/// Advances up to `most` deletions that are not finished.
+pub(crate) async fn advance_open(env: &Env, most: u32, now: u64) -> Outcome<()> {
+    for mut job in open(env, most).await? {
+        advance(env, &mut job, now).await?;
+    }
+    Ok(())
+}
+
+async fn open(env: &Env, most: u32) -> Outcome<Vec<Deletion>> {
     let doing = "listing open deletions";
     let database = env.d1("DB").doing(doing)?;
     let statement = query!(&database, include_str!("open_deletions.sql"), most).doing(doing)?;

@@ -8,7 +8,7 @@ use crate::executions::find_in;
 use crate::failure::Outcome;
 use crate::projects::{random, read_request, store};
 use crate::respond::Reply;
-use crate::storage::deletion;
+use crate::storage::{cipher, deletion};
 use serde_json::{Value, json};
 use stepseal_protocol::administration::{DeletionKind, DeletionRequest};
 use stepseal_protocol::audit::Action;
@@ -39,6 +39,11 @@ pub(crate) async fn list(call: &Call, admin: &Administrator) -> Outcome<Reply> {
 pub(crate) async fn order(request: &mut Request, call: &Call, admin: &Administrator) -> Outcome<Reply> {
     let (kind, value) = read_request::<DeletionRequest>(request).await?.read()?;
     store::read(&call.env, admin.project.as_str()).await?.ok_or_else(store::absent)?;
+    let value = match kind {
+        // Compared with what the store holds, and not kept as anything else.
+        DeletionKind::User => cipher::labels(&call.env, &admin.project)?.seal("user", &value),
+        DeletionKind::Subject | DeletionKind::Project => value,
+    };
     let job = ordered(call, admin, kind, value)?;
     // The log says that somebody's data was deleted, not whose: it outlives that data.
     audit::note(call, admin, Action::PersonDelete, &job.id, json!({ "kind": kind })).await?;

@@ -67,7 +67,8 @@ type Tables = HashMap<String, MessageTable>;
 /// says what is wrong with it.
 async fn steps_of(place: &Place<'_>, tables: &mut Tables, segment: &Segment) -> Outcome<Vec<Value>> {
     let mut steps = Vec::new();
-    let Some(body) = segment.load_body(&place.call.env, place.project, place.execution).await? else {
+    let Some(body) = segment.load_body(&place.call.env, place.project, place.execution).await?.opened()
+    else {
         return Ok(steps);
     };
     let table = tables.entry(segment.writer.clone()).or_default();
@@ -105,7 +106,7 @@ async fn read_messages(
         segments::with_messages(&call.env, project, execution, writer, *indexes.start(), *indexes.end())
             .await?;
     for segment in &found {
-        if let Some(body) = segment.load_body(&call.env, project, execution).await? {
+        if let Some(body) = segment.load_body(&call.env, project, execution).await?.opened() {
             with_batch(&body, |batch| {
                 table.add(batch);
                 Ok(())

@@ -8,8 +8,9 @@ use crate::config::Secrets;
 use crate::failure::{Doing, Failure, Fault, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
+use crate::storage::cipher;
 use crate::storage::executions::Execution;
-use crate::storage::segments::{self, Segment, SegmentPosition};
+use crate::storage::segments::{self, Body, Segment, SegmentPosition};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::digest::BodyDigest;
@@ -114,6 +115,7 @@ async fn walk(
     let secrets = Secrets::of(&call.env)?;
     let mut sequence = resume.map_or_else(Sequence::default, Sequence::resumed);
     let mut walk = Walk::default();
+    let labels = cipher::labels(&call.env, project)?;
     for segment in page {
         let body = segment.load_body(&call.env, project.as_str(), id.as_str()).await?;
         let stored = StoredSegment {
@@ -124,11 +126,15 @@ async fn walk(
             digest: stored_digest(&segment.sha256),
             batch_id: &segment.batch_id,
             envelope: &segment.envelope,
-            body: body.as_deref().unwrap_or_default(),
+            body: if let Body::Opened(bytes) = &body { bytes } else { &[] },
         };
         let checked = match body {
-            None => Err((SegmentVerdict::Tampered, "the body is not in the store")),
-            Some(_) => check_segment(project, id, &execution.subject, &stored, |name| secrets.root(name)),
+            Body::Absent => Err((SegmentVerdict::Tampered, "the body is not in the store")),
+            Body::Shut => Err((SegmentVerdict::Tampered, "the stored body does not decrypt in its row")),
+            Body::Opened(_) => {
+                check_segment(project, id, &execution.subject, &stored, |name| secrets.root(name))
+                    .map(|facts| facts.sealed(&labels))
+            }
         };
         let (verdict, reason) = match checked {
             Ok(facts) => {

@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stepseal_protocol::ingest::receipt::BatchKey;
+use stepseal_protocol::at_rest::BodyPlace;
 use worker::{Date, Env, KvStore};
 
 /// What a value in KV says beside its bytes.
@@ -16,20 +16,14 @@ struct Written {
     at: u64,
 }
 
-/// Reads the body of the attempt that a row names.
-pub(super) async fn read_body(
-    env: &Env,
-    project: &str,
-    execution: &str,
-    writer: &str,
-    k: u64,
-    attempt: &str,
-) -> Outcome<Option<Vec<u8>>> {
-    let key = body_key(project, execution, writer, k, attempt);
-    Ok(bodies(env)?.get(&key).bytes().await.storing("reading a large body")?)
+/// Reads the value of a row.
+pub(super) async fn read_body(env: &Env, place: &BodyPlace<'_>) -> Outcome<Option<Vec<u8>>> {
+    Ok(bodies(env)?.get(&body_key(place)).bytes().await.storing("reading a large body")?)
 }
 
-fn body_key(project: &str, execution: &str, writer: &str, k: u64, attempt: &str) -> String {
+/// The key of a row's value; `discard_bodies.sql` writes the same.
+pub(super) fn body_key(place: &BodyPlace<'_>) -> String {
+    let BodyPlace { project, execution, writer, k, attempt } = place;
     format!("segment/{project}/{execution}/{writer}/{k}/{attempt}")
 }
 
@@ -37,21 +31,17 @@ fn bodies(env: &Env) -> Outcome<KvStore> {
     Ok(env.kv("SEGMENTS").doing("opening the body store")?)
 }
 
-fn key_of(key: &BatchKey, attempt: &str) -> String {
-    body_key(key.project.as_str(), key.execution.as_str(), key.writer.as_str(), key.k, attempt)
-}
-
-/// Writes the body of an attempt.
-pub(super) async fn put_body(env: &Env, key: &BatchKey, attempt: &str, body: &[u8]) -> Outcome<()> {
+/// Writes the value of an attempt.
+pub(super) async fn put_body(env: &Env, place: &BodyPlace<'_>, body: &[u8]) -> Outcome<()> {
     let doing = "storing a large body";
-    let put = bodies(env)?.put_bytes(&key_of(key, attempt), body).doing(doing)?;
+    let put = bodies(env)?.put_bytes(&body_key(place), body).doing(doing)?;
     let put = put.metadata(Written { at: Date::now().as_millis() }).doing(doing)?;
     Ok(put.execute().await.storing(doing)?)
 }
 
-/// Takes back the body of an attempt that lost, so no row names its body.
-pub(super) fn discard_body(call: &Call, key: &BatchKey, attempt: &str) -> Outcome<()> {
-    let (store, key) = (bodies(&call.env)?, key_of(key, attempt));
+/// Takes back the value of an attempt that lost, so no row names it.
+pub(super) fn discard_body(call: &Call, place: &BodyPlace<'_>) -> Outcome<()> {
+    let (store, key) = (bodies(&call.env)?, body_key(place));
     call.context.wait_until(async move {
         if let Err(cause) = store.delete(&key).await {
             worker::console_error!("fault doing=\"discarding a large body\" cause=\"{cause}\"");
