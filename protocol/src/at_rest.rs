@@ -147,7 +147,7 @@ mod tests {
     use std::format;
 
     fn labels(project: &str) -> Labels {
-        let root = Root::from_bytes(core::array::from_fn(|index| index as u8)).unwrap();
+        let root = Root::from_bytes(*b"0123456789abcdefghijklmnopqrstuv").unwrap();
         Labels::of("k1", &root, &ProjectId::parse(project).unwrap())
     }
 

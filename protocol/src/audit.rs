@@ -215,7 +215,7 @@ mod tests {
     use std::vec::Vec;
 
     fn chain(project: &str) -> Chain {
-        let root = Root::from_bytes(core::array::from_fn(|index| index as u8)).unwrap();
+        let root = Root::from_bytes(*b"0123456789abcdefghijklmnopqrstuv").unwrap();
         Chain::of(&root, &ProjectId::parse(project).unwrap())
     }
 

@@ -150,7 +150,7 @@ mod tests {
     use crate::problem::Code;
 
     fn sign_ins(first: u8) -> SignIns {
-        let mut bytes = core::array::from_fn(|index| index as u8);
+        let mut bytes = *b"0123456789abcdefghijklmnopqrstuv";
         bytes[0] = first;
         SignIns::of(&Root::from_bytes(bytes).unwrap())
     }
