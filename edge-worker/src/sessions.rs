@@ -38,6 +38,7 @@ pub(crate) async fn mint(mut request: Request, call: &Call) -> Outcome<Reply> {
     let project_id = project_of_publishable_key(&wanted.publishable_key).ok_or_else(unknown)?;
     let project = store::project(call, &project_id).await?.ok_or_else(unknown)?;
     let origin = allowed_origin(&project, &wanted, header(&request, "origin"))?;
+    call.counted.borrow_mut().project = Some(project_id.clone());
     let (kid, root) = signing_key(&project, call)?;
     let session =
         mint_origin_session(&root, &project_id, &kid, &origin, &install, call.now / 1_000, random()?);

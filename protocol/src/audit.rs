@@ -66,6 +66,10 @@ actions! {
     PersonDelete = "person.delete";
     /// Executions were deleted because their time was over.
     RetentionApply = "retention.apply";
+    /// The month's use passed the budget's warning.
+    BudgetWarn = "budget.warn";
+    /// The month's use reached the budget.
+    BudgetStop = "budget.stop";
     /// A batch of an authenticated sender was refused.
     SenderReject = "sender.reject";
 }

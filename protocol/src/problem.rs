@@ -131,6 +131,8 @@ codes! {
     MediaTypeUnsupported = "media_type_unsupported", 415, "The content type is not supported";
     /// A limit is used up.
     RateLimited = "rate_limited", 429, "A rate limit is used up";
+    /// The project's budget for the month is used up.
+    BudgetExhausted = "budget_exhausted", 429, "The month's budget is used up";
     /// Our fault; the detail stays in our logs.
     Internal = "internal", 500, "Internal error";
     /// The store did not answer; nothing was stored, or the retry will find out.

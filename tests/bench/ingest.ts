@@ -217,7 +217,7 @@ async function main(): Promise<void> {
   const floor = await startFloor(floorHome);
   const floorPid = workerds().find((pid) => pid !== workerPid)!;
   try {
-    const project = await worker.createProject("prj_bench", { limits: UNLIMITED });
+    const project = await worker.createProject("prj_bench", { limits: UNLIMITED, session_limits: UNLIMITED });
     await measure(worker, { worker: workerPid, floor: floorPid }, await worker.directUrl(), floor.url, runs, project);
   } finally {
     agent.destroy();

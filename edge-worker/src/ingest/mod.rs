@@ -3,7 +3,6 @@
 
 pub(crate) mod address_limit;
 pub(crate) mod fair_limit;
-pub(crate) mod fair_limiter;
 
 use crate::audit::rejections;
 use crate::call::Call;
@@ -13,15 +12,19 @@ use crate::projects::store;
 use crate::request::{header, read_body};
 use crate::respond::{Reply, members};
 use crate::storage::commit::{Commit, NewSegment, commit};
+use fair_limit::Spender;
 use serde_json::json;
 use std::rc::Rc;
 use stepseal_protocol::batch::{Batch, inflate};
 use stepseal_protocol::envelope::{ServerHeaders, Unverified, Verified};
 use stepseal_protocol::ingest::admission::{Author, Project};
+use stepseal_protocol::ingest::budget::Usage;
 use stepseal_protocol::ingest::receipt::receipt;
 use stepseal_protocol::keys::Root;
+use stepseal_protocol::ledger::{DUPLICATE, STORED};
 use stepseal_protocol::limits::{BODY_MAX, REQUEST_MAX};
 use stepseal_protocol::problem::{Code, Problem};
+use stepseal_protocol::rollup::Rollup;
 use worker::Request;
 
 /// `POST /v1/batches`: a page's sealed batch.
@@ -69,14 +72,33 @@ async fn take_verified(
     root: &Root,
 ) -> Outcome<Reply> {
     let project = admitted(batch, header(request, "origin").as_deref(), call).await?;
-    fair_limit::spend_bytes(call, &project, bytes as u64).await?;
+    let spender = Spender::of(&project, batch);
+    spender.spend_bytes(call, bytes as u64).await?;
     let ndjson = inflate(batch.body())?;
     let parsed = Batch::parse(&ndjson)?;
+    call.counted.borrow_mut().events = parsed.count();
     let author = Author::of(batch, &parsed.header)?;
-    let policy = fair_limit::spend_steps(call, &project, parsed.count()).await?;
+    let policy = spender.spend_steps(call, parsed.count()).await?;
+    let rollup = Rollup::of(&parsed);
+    let used = Usage {
+        steps: parsed.count(),
+        bytes: batch.body().len() as u64,
+        cost_nano_usd: rollup.cost_nano_usd,
+    };
     let segment = NewSegment { batch, parsed: &parsed, author: &author, received_at: call.now };
-    let commit = commit(call, &segment).await?;
+    let commit = commit(call, &segment, rollup).await?;
+    if matches!(commit, Commit::Stored { .. }) {
+        charge(call, &project, &parsed, used);
+    }
     Ok(reply(call, &segment, commit, root)?.with_headers(policy))
+}
+
+/// What was stored counts against the month's budget.
+fn charge(call: &Call, project: &Project, parsed: &Batch<'_>, used: Usage) {
+    fair_limit::charge(&project.id, used);
+    let mut counted = call.counted.borrow_mut();
+    counted.rejected = parsed.verdicts.len() as u64;
+    counted.stored = Some((used, project.budget));
 }
 
 fn root_of(frame: &Unverified<'_>, call: &Call) -> Outcome<Root> {
@@ -90,6 +112,7 @@ async fn admitted(batch: &Verified<'_>, origin: Option<&str>, call: &Call) -> Ou
     let project = store::project(call, batch.project()).await?.ok_or_else(|| {
         Problem::new(Code::ProjectUnknown, format!("There is no project {} here.", batch.project()))
     })?;
+    call.counted.borrow_mut().project = Some(batch.project().clone());
     project.admit(batch, origin, call.now)?;
     Ok(project)
 }
@@ -138,15 +161,17 @@ fn reply(call: &Call, segment: &NewSegment<'_>, commit: Commit, root: &Root) -> 
 
 fn stored_reply(segment: &NewSegment<'_>, receipt: &str, duplicate: bool) -> Outcome<Reply> {
     let (received, rejected) = (segment.parsed.count(), segment.parsed.verdicts.len() as u64);
-    Reply::ok(&json!({
-        "code": if duplicate { "duplicate" } else { "stored" },
+    let code = if duplicate { DUPLICATE } else { STORED };
+    let reply = Reply::ok(&json!({
+        "code": code,
         "receipt": receipt,
         "duplicate": duplicate,
         "received": received,
         "stored": received - rejected,
         "rejected": rejected,
         "verdicts": segment.parsed.verdicts,
-    }))
+    }))?;
+    Ok(reply.of_outcome(code))
 }
 
 /// Rows that D1 bills, for benchmarks; off unless the deployment asks for it.

@@ -93,7 +93,7 @@ struct LastSegment {
 }
 
 /// Stores a batch, or finds out why not.
-pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>) -> Outcome<Commit> {
+pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup) -> Outcome<Commit> {
     let doing = "committing a batch";
     let attempt = hex_encode(&random::<16>()?);
     let database = call.env.d1("DB").doing(doing)?;
@@ -105,7 +105,7 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>) -> Outcome<Com
         put_body(&call.env, &place, &sealed.bytes).await?;
     }
     let labels = cipher::labels(&call.env, &key.project)?;
-    let rollup = Rollup::of(segment.parsed).sealed(&labels);
+    let rollup = rollup.sealed(&labels);
     let body = (!in_kv).then(|| hex_encode(&sealed.bytes));
     let stored = StoredAs { attempt: &attempt, root: &sealed.root, body: body.as_deref() };
     let statements = vec![

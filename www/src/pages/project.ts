@@ -6,6 +6,7 @@ import { copyButton, notice, time } from "../controls.ts";
 import { el, on, recorded, replaceChildren, type Child } from "../dom.ts";
 import { NOTHING } from "../format.ts";
 import type { PageContext } from "./page.ts";
+import { showUsage } from "./usage.ts";
 
 const DAY_MS = 86_400_000;
 const LIVES: readonly (readonly [string, string])[] = [["", "never expires"], ["30", "expires in 30 days"], ["90", "expires in 90 days"], ["365", "expires in a year"]];
@@ -15,10 +16,12 @@ export function showProject(context: PageContext): void {
   const problem = el("div", { "aria-live": "polite" });
   const settings = el("section", { class: "panel", "aria-label": "Settings" });
   const keys = el("section", { class: "panel", "aria-label": "API keys" });
-  replaceChildren(context.host, el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Project")), problem, settings, keys);
+  const usage = el("section", { class: "panel", "aria-label": "Usage" });
+  replaceChildren(context.host, el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Project")), problem, settings, keys, usage);
   const attempt = attempting(problem, context.signal);
   void attempt(async () => drawSettings(settings, await readProject(context.signal), attempt));
   new KeysPanel(keys, attempt, context.signal).start();
+  showUsage(usage, attempt, context.signal);
 }
 
 type Attempt = (act: () => Promise<void>) => Promise<void>;
