@@ -1,7 +1,7 @@
 // sdk-wasm/pkg: the npm package `stepseal`. The crate stepseal-sdk is compiled and shrunk; the
 // TypeScript face is bundled beside it with its declarations. Ends by saying what the page will pay.
 
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { findNode, nodeEnv, packageCommand } from "./dependencies.mjs";
@@ -46,6 +46,7 @@ async function bundleFace() {
   const declarations = ["--noEmit", "false", "--emitDeclarationOnly", "--outDir", PACKAGE];
   await runLogged("tsc", findNode(), [packageCommand("typescript", "tsc"), "-p", join(CRATE, "js"), ...declarations], { log: "build-sdk-tsc" });
   for (const file of ["package.json", "README.md"]) copyFileSync(join(CRATE, file), join(PACKAGE, file));
+  cpSync(join(CRATE, "bin"), join(PACKAGE, "bin"), { recursive: true });
   if (existsSync(join(ROOT, "LICENSE"))) copyFileSync(join(ROOT, "LICENSE"), join(PACKAGE, "LICENSE"));
 }
 

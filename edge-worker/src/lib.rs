@@ -24,12 +24,14 @@ mod executions;
 mod failure;
 mod ingest;
 mod meter;
+mod platform;
 mod projects;
 mod request;
 mod respond;
 mod routes;
 mod sessions;
 mod storage;
+mod transparency;
 
 use worker::{Context, Date, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 

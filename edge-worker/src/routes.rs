@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::meter::{self, counts};
 use crate::projects::{self, denials, generations, keys};
 use crate::respond::{Reply, Surface, named, preflight, send};
-use crate::{audit, deletions, executions, ingest, sessions};
+use crate::{audit, deletions, executions, ingest, sessions, transparency};
 use serde_json::json;
 use std::cell::RefCell;
 use stepseal_protocol::api::{self, Found, NotFound, Operation as Op};
@@ -53,6 +53,10 @@ async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Rep
         Op::ShowExecution => executions::show(&request, call, id).await,
         Op::ListSteps => executions::steps(&request, call, id).await,
         Op::VerifyExecution => executions::verify(&request, call, id).await,
+        Op::ListCheckpoints => transparency::list(&request, call).await,
+        Op::ShowLatestCheckpoint => transparency::latest(&request, call).await,
+        Op::ShowVerifierKey => transparency::key(&request, call).await,
+        Op::Export => transparency::export(&request, call).await,
         Op::CreateProject => projects::create(request, call).await,
         Op::ListProjects => projects::list(&request, call).await,
         Op::ShowMetrics => meter::metrics(call, &metrics_reader(&request, call).await?).await,

@@ -60,6 +60,8 @@ actions! {
     ExecutionRead = "execution.read";
     /// An execution was verified.
     ExecutionVerify = "execution.verify";
+    /// The project was exported.
+    ProjectExport = "project.export";
     /// An execution was deleted.
     ExecutionDelete = "execution.delete";
     /// The deletion of everything of a user or subject was ordered.

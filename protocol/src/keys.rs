@@ -66,6 +66,11 @@ impl Root {
         DataKey(self.purpose_key("at-rest-label", Some(project)).0)
     }
 
+    /// The seed of the Ed25519 key that signs the receipts and checkpoints of `project`.
+    pub fn signing_seed(&self, project: &ProjectId) -> SigningSeed {
+        SigningSeed(self.purpose_key("signing", Some(project)).0)
+    }
+
     /// A key for a use of its own: receipts, cursors, digests of API keys. `label` keeps the uses apart.
     pub fn purpose_key(&self, label: &'static str, project: Option<&ProjectId>) -> PurposeKey {
         let project = project.map_or("", ProjectId::as_str);
@@ -78,6 +83,16 @@ pub struct DataKey([u8; KEY_LEN]);
 
 impl DataKey {
     /// Lets the key out, to the cipher that is to use it.
+    pub const fn expose(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+}
+
+/// Seed of an Ed25519 key (RFC 8032).
+pub struct SigningSeed([u8; KEY_LEN]);
+
+impl SigningSeed {
+    /// Lets the seed out, to the signer that is to use it.
     pub const fn expose(&self) -> &[u8; KEY_LEN] {
         &self.0
     }
@@ -210,7 +225,7 @@ macro_rules! redacted {
         }
     )*};
 }
-redacted!(Root, DataKey, ProjectSecret, SessionKey, PurposeKey);
+redacted!(Root, DataKey, SigningSeed, ProjectSecret, SessionKey, PurposeKey);
 
 fn derive(key: &[u8; KEY_LEN], info: &[&[u8]]) -> [u8; KEY_LEN] {
     let mut out = [0; KEY_LEN];

@@ -59,4 +59,6 @@ pub mod rollup;
 #[cfg(feature = "read")]
 pub mod token;
 #[cfg(feature = "read")]
+pub mod transparency;
+#[cfg(feature = "read")]
 pub mod verify;

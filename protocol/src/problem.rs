@@ -107,6 +107,8 @@ codes! {
     DenialNotFound = "denial_not_found", 404, "There is no such denial";
     /// No such execution in the project.
     ExecutionNotFound = "execution_not_found", 404, "There is no such execution";
+    /// The project's log has no checkpoint yet.
+    CheckpointNotFound = "checkpoint_not_found", 404, "There is no checkpoint yet";
     /// The path exists, the method does not.
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here";
     /// The key (execution, writer, k) holds another body.

@@ -2,7 +2,7 @@
 
 use crate::failure::{Doing, Outcome};
 use crate::projects::key_store;
-use crate::storage::deletion;
+use crate::storage::{deletion, log};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stepseal_protocol::administration::DeletionKind;
@@ -86,6 +86,7 @@ pub(super) async fn advance(env: &Env, job: &mut Deletion, now: u64) -> Outcome<
     if nothing_left && job.kind.is_done(job.ordered_at, now) {
         if job.kind == DeletionKind::Project {
             purge_project_tombstones(env, project).await?;
+            log::delete(env, project).await?;
         }
         job.finished_at = Some(now);
     }

@@ -12,6 +12,7 @@ use crate::projects::store;
 use crate::request::{header, read_body};
 use crate::respond::{Reply, members};
 use crate::storage::commit::{Commit, NewSegment, commit};
+use crate::transparency::signer::Signer;
 use fair_limit::Spender;
 use serde_json::json;
 use std::rc::Rc;
@@ -25,6 +26,7 @@ use stepseal_protocol::ledger::{DUPLICATE, STORED};
 use stepseal_protocol::limits::{BODY_MAX, REQUEST_MAX};
 use stepseal_protocol::problem::{Code, Problem};
 use stepseal_protocol::rollup::Rollup;
+use stepseal_protocol::transparency::receipt_text;
 use worker::Request;
 
 /// `POST /v1/batches`: a page's sealed batch.
@@ -56,7 +58,7 @@ async fn take(request: &Request, call: &Call, frame: Unverified<'_>, bytes: usiz
     let root = root_of(&frame, call)?;
     let secret = root.project_secret(frame.project(), frame.kid());
     let batch = frame.verify(&secret)?;
-    let outcome = take_verified(request, call, &batch, bytes, &root).await;
+    let outcome = take_verified(request, call, &batch, bytes).await;
     if let Err(Failure::Refused(refusal)) = &outcome {
         rejections::note(call, &batch, &refusal.problem);
     }
@@ -64,13 +66,7 @@ async fn take(request: &Request, call: &Call, frame: Unverified<'_>, bytes: usiz
 }
 
 /// Everything after the signature: from here on a refusal is audited.
-async fn take_verified(
-    request: &Request,
-    call: &Call,
-    batch: &Verified<'_>,
-    bytes: usize,
-    root: &Root,
-) -> Outcome<Reply> {
+async fn take_verified(request: &Request, call: &Call, batch: &Verified<'_>, bytes: usize) -> Outcome<Reply> {
     let project = admitted(batch, header(request, "origin").as_deref(), call).await?;
     let spender = Spender::of(&project, batch);
     spender.spend_bytes(call, bytes as u64).await?;
@@ -90,7 +86,7 @@ async fn take_verified(
     if matches!(commit, Commit::Stored { .. }) {
         charge(call, &project, &parsed, used);
     }
-    Ok(reply(call, &segment, commit, root)?.with_headers(policy))
+    Ok(reply(call, &segment, commit).await?.with_headers(policy))
 }
 
 /// What was stored counts against the month's budget.
@@ -118,18 +114,14 @@ async fn admitted(batch: &Verified<'_>, origin: Option<&str>, call: &Call) -> Ou
 }
 
 /// What the sender is told of a commit.
-fn reply(call: &Call, segment: &NewSegment<'_>, commit: Commit, root: &Root) -> Outcome<Reply> {
-    let key = segment.key();
-    let digest = segment.parsed.digest;
+async fn reply(call: &Call, segment: &NewSegment<'_>, commit: Commit) -> Outcome<Reply> {
     match commit {
         Commit::Stored { rows_written } => {
-            let receipt = receipt(root, &key, &digest, segment.received_at);
+            let receipt = signed_receipt(call, segment, segment.received_at).await?;
             Ok(stored_reply(segment, &receipt, false)?.with_headers(diagnostics(call, rows_written)))
         }
-        Commit::Duplicate { stored_at, kid } => {
-            let first_root = Secrets::of(&call.env)?.root(kid.root_name());
-            let receipt = receipt(first_root.as_ref().unwrap_or(root), &key, &digest, stored_at);
-            stored_reply(segment, &receipt, true)
+        Commit::Duplicate { stored_at } => {
+            stored_reply(segment, &signed_receipt(call, segment, stored_at).await?, true)
         }
         Commit::Deleted => {
             let detail = "The execution was deleted. Drop what is left of it.";
@@ -157,6 +149,12 @@ fn reply(call: &Call, segment: &NewSegment<'_>, commit: Commit, root: &Root) -> 
         }
         .into()),
     }
+}
+
+async fn signed_receipt(call: &Call, segment: &NewSegment<'_>, stored_at: u64) -> Outcome<String> {
+    let text = receipt_text(&segment.key(), &segment.parsed.digest, stored_at);
+    let signer = Signer::of(&call.env, segment.batch.project()).await?;
+    Ok(receipt(stored_at, &signer.sign(&text).await?))
 }
 
 fn stored_reply(segment: &NewSegment<'_>, receipt: &str, duplicate: bool) -> Outcome<Reply> {

@@ -3,18 +3,18 @@
 
 use crate::config::Secrets;
 use crate::failure::{Doing, Fault, Outcome};
+use crate::platform::{subtle, text};
 use crate::projects::random;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use stepseal_protocol::at_rest::{BodyPlace, Labels, NONCE_LEN, StoredBody, sealed_body};
 use stepseal_protocol::ids::ProjectId;
-use web_sys::{AesGcmParams, CryptoKey, SubtleCrypto};
+use web_sys::{AesGcmParams, CryptoKey};
 use worker::Env;
 use worker::js_sys::futures::JsFuture;
-use worker::js_sys::{Array, Promise, Uint8Array, global};
-use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::web_sys::WorkerGlobalScope;
+use worker::js_sys::{Array, Promise, Uint8Array};
+use worker::wasm_bindgen::JsCast;
 
 /// Keys at which the memory is dropped: a bound, not a policy.
 const KEYS_MAX: usize = 1_024;
@@ -109,16 +109,6 @@ fn parameters(nonce: &[u8], place: &BodyPlace<'_>) -> AesGcmParams {
     parameters
 }
 
-fn subtle() -> Outcome<SubtleCrypto> {
-    let scope: WorkerGlobalScope = global().unchecked_into();
-    Ok(scope.crypto().map_err(text).doing("asking for the platform's cryptography")?.subtle())
-}
-
 async fn bytes_of(promise: Promise) -> Result<Vec<u8>, String> {
     Ok(Uint8Array::new(&JsFuture::from(promise).await.map_err(text)?).to_vec())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
-fn text(cause: JsValue) -> String {
-    format!("{cause:?}")
 }

@@ -52,6 +52,14 @@ operations! {
     ListSteps = "listSteps";
     /// Verifies an execution.
     VerifyExecution = "verifyExecution";
+    /// The log's checkpoints.
+    ListCheckpoints = "listCheckpoints";
+    /// The last checkpoint.
+    ShowLatestCheckpoint = "showLatestCheckpoint";
+    /// The log's public key.
+    ShowVerifierKey = "showVerifierKey";
+    /// Everything the log covers.
+    Export = "export";
     /// All projects.
     ListProjects = "listProjects";
     /// Makes a project.

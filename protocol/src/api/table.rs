@@ -208,6 +208,48 @@ pub(super) const ROUTES: &[Route] = &[
         "Counters for Prometheus: an admin's project, or for the operator what belongs to none.",
     )
     .answers("text/plain; version=0.0.4"),
+    route(
+        Op::ListCheckpoints,
+        "GET",
+        "/v1/checkpoints",
+        Reader,
+        "Lists signed checkpoints of the log, largest first.",
+    )
+    .query(PAGE)
+    .refusals(PAGE_REFUSALS),
+    route(
+        Op::ShowLatestCheckpoint,
+        "GET",
+        "/v1/checkpoints/latest",
+        Reader,
+        "The last checkpoint, a signed note.",
+    )
+    .answers("text/plain")
+    .refusals(&[Code::ParameterUnknown, Code::CheckpointNotFound]),
+    route(
+        Op::ShowVerifierKey,
+        "GET",
+        "/v1/checkpoints/key",
+        Reader,
+        "The public key that verifies checkpoints and receipts.",
+    )
+    .answers("text/plain")
+    .refusals(&[Code::ParameterUnknown]),
+    route(
+        Op::Export,
+        "GET",
+        "/v1/export",
+        Reader,
+        "The log up to the last checkpoint with its batches, as NDJSON; `Link` names the next page.",
+    )
+    .query(PAGE)
+    .answers("application/x-ndjson")
+    .refusals(&[
+        Code::ParameterUnknown,
+        Code::ParameterInvalid,
+        Code::CursorInvalid,
+        Code::CheckpointNotFound,
+    ]),
     route(Op::SignIn, "POST", "/v1/sign-in", Anyone, "Exchanges an API key for the dashboard's cookie.")
         .body(json("SignInRequest"))
         .refusals(&[
