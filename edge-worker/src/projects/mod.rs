@@ -60,6 +60,8 @@ struct NewProject {
     session_limits: Limits,
     #[serde(default)]
     budget: Budget,
+    #[serde(default)]
+    turnstile: bool,
     #[serde(default = "default_retention")]
     retention_days: u32,
 }
@@ -86,6 +88,7 @@ pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> 
         limits: wanted.limits,
         session_limits: wanted.session_limits,
         budget: wanted.budget,
+        turnstile: wanted.turnstile,
         newest_kid_at: 0,
         generation: 1,
         retention_days: wanted.retention_days,
@@ -137,6 +140,7 @@ struct ProjectChange {
     limits: Option<Limits>,
     session_limits: Option<Limits>,
     budget: Option<Budget>,
+    turnstile: Option<bool>,
     retention_days: Option<u32>,
 }
 
@@ -150,6 +154,7 @@ impl ProjectChange {
             ("limits", self.limits.is_some()),
             ("session_limits", self.session_limits.is_some()),
             ("budget", self.budget.is_some()),
+            ("turnstile", self.turnstile.is_some()),
             ("retention_days", self.retention_days.is_some()),
         ];
         given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
@@ -202,6 +207,7 @@ pub(crate) async fn change(request: &mut Request, call: &Call, admin: &Administr
         project.limits = change.limits.unwrap_or(project.limits);
         project.session_limits = change.session_limits.unwrap_or(project.session_limits);
         project.budget = change.budget.unwrap_or(project.budget);
+        project.turnstile = change.turnstile.unwrap_or(project.turnstile);
         project.retention_days = change.retention_days.unwrap_or(project.retention_days);
         check_retention(project.retention_days)?;
         check_amounts(&project.limits, &project.session_limits, &project.budget)?;
@@ -255,6 +261,7 @@ fn shown(project: &Project) -> Value {
         "limits": project.limits,
         "session_limits": project.session_limits,
         "budget": project.budget,
+        "turnstile": project.turnstile,
         "retention_days": project.retention_days,
         "created_at": project.created_at,
     })

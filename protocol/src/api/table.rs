@@ -154,6 +154,8 @@ pub(super) const ROUTES: &[Route] = &[
         Code::ProjectUnknown,
         Code::ProjectPaused,
         Code::OriginNotAllowed,
+        Code::ChallengeFailed,
+        Code::ChallengeUnavailable,
         Code::SessionDenied,
         Code::BodyTooLarge,
         Code::RateLimited,

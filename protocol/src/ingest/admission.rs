@@ -42,6 +42,9 @@ pub struct Project {
     /// Number of the last generation that was ever made; a retired number is not used again.
     #[serde(default = "first_generation")]
     pub generation: u32,
+    /// Whether a page must solve Cloudflare's Turnstile to get a session from the worker.
+    #[serde(default)]
+    pub turnstile: bool,
     /// Days after which executions are deleted; 0 keeps them until somebody deletes them.
     #[serde(default)]
     pub retention_days: u32,
