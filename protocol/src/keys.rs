@@ -61,6 +61,19 @@ impl Root {
         DataKey(self.purpose_key("at-rest-body", Some(project)).0)
     }
 
+    /// The key that seals a subject's bodies of `project`: from this root and from `secret`, which can be
+    /// destroyed by itself.
+    pub fn subject_body_key(&self, project: &ProjectId, secret: &[u8; KEY_LEN]) -> DataKey {
+        let label = b"stepseal/at-rest-subject-body/v1";
+        DataKey(derive(&self.0, &[label, &[0], project.as_str().as_bytes(), &[0], secret]))
+    }
+
+    /// What stands for a subject where its keys are kept: says nothing about it without the root.
+    pub fn subject_tag(&self, project: &ProjectId, subject: &str) -> [u8; 16] {
+        let tag = self.purpose_key("subject-tag", Some(project)).tag(&[subject.as_bytes()]);
+        core::array::from_fn(|at| tag[at])
+    }
+
     /// The key that seals the labels of `project`.
     pub fn label_key(&self, project: &ProjectId) -> DataKey {
         DataKey(self.purpose_key("at-rest-label", Some(project)).0)

@@ -81,7 +81,13 @@ async fn take_verified(request: &Request, call: &Call, batch: &Verified<'_>, byt
         bytes: batch.body().len() as u64,
         cost_nano_usd: rollup.cost_nano_usd,
     };
-    let segment = NewSegment { batch, parsed: &parsed, author: &author, received_at: call.now };
+    let segment = NewSegment {
+        batch,
+        parsed: &parsed,
+        author: &author,
+        received_at: call.now,
+        under_subject_key: project.subject_keys,
+    };
     let commit = commit(call, &segment, rollup).await?;
     if matches!(commit, Commit::Stored { .. }) {
         charge(call, &project, &parsed, used);

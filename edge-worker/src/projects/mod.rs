@@ -62,6 +62,8 @@ struct NewProject {
     budget: Budget,
     #[serde(default)]
     turnstile: bool,
+    #[serde(default)]
+    subject_keys: bool,
     #[serde(default = "default_retention")]
     retention_days: u32,
 }
@@ -89,6 +91,7 @@ pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> 
         session_limits: wanted.session_limits,
         budget: wanted.budget,
         turnstile: wanted.turnstile,
+        subject_keys: wanted.subject_keys,
         newest_kid_at: 0,
         generation: 1,
         retention_days: wanted.retention_days,
@@ -141,6 +144,7 @@ struct ProjectChange {
     session_limits: Option<Limits>,
     budget: Option<Budget>,
     turnstile: Option<bool>,
+    subject_keys: Option<bool>,
     retention_days: Option<u32>,
 }
 
@@ -155,6 +159,7 @@ impl ProjectChange {
             ("session_limits", self.session_limits.is_some()),
             ("budget", self.budget.is_some()),
             ("turnstile", self.turnstile.is_some()),
+            ("subject_keys", self.subject_keys.is_some()),
             ("retention_days", self.retention_days.is_some()),
         ];
         given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
@@ -208,6 +213,7 @@ pub(crate) async fn change(request: &mut Request, call: &Call, admin: &Administr
         project.session_limits = change.session_limits.unwrap_or(project.session_limits);
         project.budget = change.budget.unwrap_or(project.budget);
         project.turnstile = change.turnstile.unwrap_or(project.turnstile);
+        project.subject_keys = change.subject_keys.unwrap_or(project.subject_keys);
         project.retention_days = change.retention_days.unwrap_or(project.retention_days);
         check_retention(project.retention_days)?;
         check_amounts(&project.limits, &project.session_limits, &project.budget)?;
@@ -262,6 +268,7 @@ fn shown(project: &Project) -> Value {
         "session_limits": project.session_limits,
         "budget": project.budget,
         "turnstile": project.turnstile,
+        "subject_keys": project.subject_keys,
         "retention_days": project.retention_days,
         "created_at": project.created_at,
     })

@@ -9,10 +9,13 @@ use super::bodies::{discard_body, put_body};
 use super::cipher;
 use super::executions::UNTIMED;
 use super::statement::{Bind, bind};
+use super::subject_keys::{self, SubjectKey};
 use crate::call::Call;
+use crate::config::Secrets;
 use crate::failure::{Doing, Fault, Outcome};
 use crate::projects::random;
 use serde::Deserialize;
+use std::rc::Rc;
 use stepseal_protocol::at_rest::BodyPlace;
 use stepseal_protocol::batch::Batch;
 use stepseal_protocol::encoding::hex_encode;
@@ -35,6 +38,8 @@ pub(crate) struct NewSegment<'a> {
     pub(crate) author: &'a Author,
     /// Unix ms.
     pub(crate) received_at: u64,
+    /// Whether the project wants it sealed under a key of its subject.
+    pub(crate) under_subject_key: bool,
 }
 
 impl NewSegment<'_> {
@@ -98,7 +103,8 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup
     let database = call.env.d1("DB").doing(doing)?;
     let key = segment.key();
     let place = place(&key, &attempt);
-    let sealed = cipher::seal(&call.env, &place, segment.batch.body()).await?;
+    let subject_key = subject_key(call, segment).await?;
+    let sealed = cipher::seal(&call.env, &place, subject_key.as_deref(), segment.batch.body()).await?;
     let in_kv = segment.batch.body().len() > INLINE_MAX;
     if in_kv {
         put_body(&call.env, &place, &sealed.bytes).await?;
@@ -123,6 +129,15 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup
         discard_body(call, &place)?;
     }
     Ok(commit)
+}
+
+async fn subject_key(call: &Call, segment: &NewSegment<'_>) -> Outcome<Option<Rc<SubjectKey>>> {
+    if !segment.under_subject_key {
+        return Ok(None);
+    }
+    let project = segment.batch.project();
+    let tag = Secrets::of(&call.env)?.oldest_root()?.subject_tag(project, &segment.author.subject);
+    Ok(Some(subject_keys::current(&call.env, project.as_str(), tag).await?))
 }
 
 fn place<'a>(key: &'a BatchKey, attempt: &'a str) -> BodyPlace<'a> {
@@ -197,7 +212,7 @@ fn insert_segment(
     stored: &StoredAs<'_>,
 ) -> Outcome<D1PreparedStatement> {
     let doing = "binding a segment";
-    let NewSegment { batch, parsed, author, received_at } = segment;
+    let NewSegment { batch, parsed, author, received_at, .. } = segment;
     let messages = message_indexes(parsed);
     let digest = parsed.digest.to_hex();
     let envelope = batch.envelope_line();

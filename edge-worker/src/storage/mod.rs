@@ -9,3 +9,4 @@ pub(crate) mod log;
 pub(crate) mod resealing;
 pub(crate) mod segments;
 mod statement;
+pub(crate) mod subject_keys;

@@ -149,7 +149,7 @@ async fn shown(call: &Call, project: &str, entry: &Exported) -> Outcome<Value> {
     };
     let body = match segment.load_body(&call.env, project, x).await? {
         Body::Opened(bytes) => Some(base64_encode(&bytes)),
-        Body::Absent | Body::Shut => None,
+        Body::Absent | Body::Shut | Body::Erased => None,
     };
     Ok(json!({
         "t": "batch", "i": i, "x": x, "w": w, "k": k, "sha256": segment.sha256,

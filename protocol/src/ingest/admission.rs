@@ -42,6 +42,9 @@ pub struct Project {
     /// Number of the last generation that was ever made; a retired number is not used again.
     #[serde(default = "first_generation")]
     pub generation: u32,
+    /// Whether a person's bodies are sealed under a key of that person, which deleting destroys.
+    #[serde(default)]
+    pub subject_keys: bool,
     /// Whether a page must solve Cloudflare's Turnstile to get a session from the worker.
     #[serde(default)]
     pub turnstile: bool,
