@@ -191,3 +191,21 @@ describe("checkpoints", () => {
     });
   });
 });
+
+test("a leaf that is taken away before it is signed stops that log, says so, and no other's", async () => {
+  const own = await Worker.start();
+  try {
+    const [touched, sound] = [await own.createProject("prj_a_touched"), await own.createProject("prj_b_sound")];
+    for (const each of [touched, touched, touched, sound]) {
+      assert.equal((await own.api.sendBatch(seal(session(each.secret, each.id, each.kid), body(executionId(), smallExecution())))).json.code, "stored");
+    }
+    const database = await own.database();
+    await database.prepare("DELETE FROM leaves WHERE project_id = ?1 AND seq = 1").bind(touched.id).run();
+    await own.runChores();
+    assert.equal((await own.api.withKey(touched.viewerKey).get("/v1/checkpoints/latest")).json.code, "checkpoint_not_found");
+    assert.equal((await own.api.withKey(sound.viewerKey).get("/v1/checkpoints")).json.checkpoints.length, 1);
+    assert.match(own.log.join(""), /fault chore="checkpoints" doing="making a checkpoint" cause="leaf 1 is missing"/);
+  } finally {
+    await own.stop({ expectFaults: true });
+  }
+});
