@@ -99,6 +99,19 @@ pub(crate) fn charge(project: &str, usage: Usage) {
     });
 }
 
+/// Something of the project's limits, of the session's, or of both.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Parts {
+    project: bool,
+    session: bool,
+}
+
+/// Steps that are left; of a session only where there is one.
+struct Left {
+    project: u64,
+    session: Option<u64>,
+}
+
 /// Whose limits a batch spends.
 pub(crate) struct Spender<'a> {
     project: &'a Project,
@@ -123,105 +136,83 @@ impl<'a> Spender<'a> {
     /// Spends `steps` (events), or refuses. Returns the headers that tell the sender where it stands
     /// (draft-ietf-httpapi-ratelimit-headers).
     pub(crate) async fn spend_steps(&self, call: &Call, steps: u64) -> Outcome<Vec<(&'static str, String)>> {
-        let (left, left_of_session) = self.spend(call, Need { bytes: 0, steps }).await?;
-        let of_session = left_of_session.map(|left| format!(", \"session-steps\";r={left}"));
-        let standing = format!("\"steps\";r={left}{}", of_session.unwrap_or_default());
+        let left = self.spend(call, Need { bytes: 0, steps }).await?;
+        let of_session = left.session.map(|left| format!(", \"session-steps\";r={left}"));
+        let standing = format!("\"steps\";r={}{}", left.project, of_session.unwrap_or_default());
         Ok(vec![self.policy(), ("RateLimit", standing)])
     }
 
-    /// Spends from leases, fetching what they lack. What is fetched is spent here before anything is awaited,
-    /// so that batches under way at the same time do not take it from each other.
-    async fn spend(&self, call: &Call, need: Need) -> Outcome<(u64, Option<u64>)> {
-        let (project_key, session_key) = (self.project.id.as_str(), self.session_key());
-        let (has_project, has_session) = LEASES.with_borrow(|leases| {
-            let has = |key: &str| leases.covers(key, need, call.now);
-            let may_store = !leases.knows_exhausted(self.project);
-            (may_store && has(project_key), session_key.as_deref().is_none_or(has))
-        });
-        if !(has_project && has_session) {
-            // What a lease covers is taken out of it first: by the time the answer is here it may be gone.
-            return self.fetch_and_spend(call, need, has_project, has_session).await;
+    /// Spends from leases, fetching what they lack. What a lease covers is taken out of it before anything is
+    /// awaited, and what is fetched when it is here, so that batches under way at the same time do not take it
+    /// from each other.
+    async fn spend(&self, call: &Call, need: Need) -> Outcome<Left> {
+        let covered = self.covered(call, need);
+        let mut left = Left { project: 0, session: self.session.map(|_| 0) };
+        self.spend_leased(need, covered, &mut left);
+        let missing = Parts { project: !covered.project, session: !covered.session };
+        if missing == Parts::default() {
+            return Ok(left);
         }
-        Ok(LEASES.with_borrow_mut(|leases| {
-            (leases.spend(project_key, need), session_key.as_deref().map(|key| leases.spend(key, need)))
-        }))
+        match ask(&call.env, &self.project.id, &self.request(need, missing)).await? {
+            Answer::Taken { project, session, used } => {
+                self.keep(call, used, [project, session]);
+                self.spend_leased(need, missing, &mut left);
+                Ok(left)
+            }
+            // Perhaps other batches of this isolate leased what was in the bucket while this one asked.
+            Answer::Exhausted { retry_after_ms, bucket } => {
+                let now_covered = self.covered(call, need);
+                if missing.project && !now_covered.project || missing.session && !now_covered.session {
+                    return Err(self.exhausted(retry_after_ms, &bucket).into());
+                }
+                self.spend_leased(need, missing, &mut left);
+                Ok(left)
+            }
+            Answer::OverBudget { stop_until } => Err(over_budget(call.now, stop_until).into()),
+            _ => Err(Fault::internal("spending limits", "the meter answered something else").into()),
+        }
     }
 
-    async fn fetch_and_spend(
-        &self,
-        call: &Call,
-        need: Need,
-        has_project: bool,
-        has_session: bool,
-    ) -> Outcome<(u64, Option<u64>)> {
-        let (project_key, session_key) = (self.project.id.as_str(), self.session_key());
-        let mut left = LEASES.with_borrow_mut(|leases| {
-            let spend =
-                |leases: &mut Leases, key: &str, has: bool| if has { leases.spend(key, need) } else { 0 };
-            let of_project = spend(leases, project_key, has_project);
-            (of_project, session_key.as_deref().map(|key| spend(leases, key, has_session)))
+    /// What leases cover. None of the project's where its budget is known to be used up.
+    fn covered(&self, call: &Call, need: Need) -> Parts {
+        LEASES.with_borrow(|leases| Parts {
+            project: !leases.knows_exhausted(self.project) && leases.covers(&self.project.id, need, call.now),
+            session: self.session_key().is_none_or(|key| leases.covers(&key, need, call.now)),
+        })
+    }
+
+    fn spend_leased(&self, need: Need, parts: Parts, left: &mut Left) {
+        LEASES.with_borrow_mut(|leases| {
+            if parts.project {
+                left.project = leases.spend(&self.project.id, need);
+            }
+            if let Some(key) = self.session_key().filter(|_| parts.session) {
+                left.session = Some(leases.spend(&key, need));
+            }
         });
-        let take = Take {
-            project: (!has_project).then_some(need),
-            session: self.session.filter(|_| !has_session).map(|session| (session.to_owned(), need)),
+    }
+
+    fn request(&self, need: Need, missing: Parts) -> Ask {
+        Ask::Take(Box::new(Take {
+            project: missing.project.then_some(need),
+            session: self.session.filter(|_| missing.session).map(|session| (session.to_owned(), need)),
             limits: self.project.limits,
             session_limits: self.project.session_limits,
             budget: self.project.budget,
-            unreported: counts::unreported(project_key),
-        };
-        let answer = ask(&call.env, project_key, &Ask::Take(Box::new(take))).await?;
-        let (project, session) = match answer {
-            Answer::Taken { project, session, used } => {
-                LEASES.with_borrow_mut(|leases| leases.set_used(project_key, used));
-                (project, session)
-            }
-            Answer::Exhausted { retry_after_ms, bucket } => {
-                return match self.spend_meanwhile_leased(call, need, has_project, has_session) {
-                    Some((project, session)) => {
-                        let of_project = if has_project { left.0 } else { project };
-                        Ok((
-                            of_project,
-                            left.1.map(|of_session| if has_session { of_session } else { session }),
-                        ))
-                    }
-                    None => Err(self.exhausted(retry_after_ms, &bucket).into()),
-                };
-            }
-            Answer::OverBudget { stop_until } => return Err(over_budget(call.now, stop_until).into()),
-            _ => return Err(Fault::internal("spending limits", "the meter answered something else").into()),
-        };
-        LEASES.with_borrow_mut(|leases| {
-            if let Some(lent) = project {
-                leases.add(project_key, lent, call.now, PROJECT_LEASE_MS);
-                left.0 = leases.spend(project_key, need);
-            }
-            if let (Some(lent), Some(key)) = (session, session_key.as_deref()) {
-                leases.add(key, lent, call.now, SESSION_LEASE_MS);
-                left.1 = Some(leases.spend(key, need));
-            }
-        });
-        Ok(left)
+            unreported: counts::unreported(&self.project.id),
+        }))
     }
 
-    /// The bucket may be empty because other batches of this isolate leased what was in it while this one
-    /// asked: spends what is still missing from those leases.
-    fn spend_meanwhile_leased(
-        &self,
-        call: &Call,
-        need: Need,
-        has_project: bool,
-        has_session: bool,
-    ) -> Option<(u64, u64)> {
-        let (project_key, session_key) = (self.project.id.as_str(), self.session_key());
+    fn keep(&self, call: &Call, used: Usage, [project, session]: [Option<Lent>; 2]) {
         LEASES.with_borrow_mut(|leases| {
-            let covered = |key: &str| leases.covers(key, need, call.now);
-            let session = session_key.as_deref().filter(|_| !has_session);
-            if !(has_project || covered(project_key)) || !session.is_none_or(covered) {
-                return None;
+            if let Some(lent) = project {
+                leases.add(&self.project.id, lent, call.now, PROJECT_LEASE_MS);
             }
-            let of_project = if has_project { 0 } else { leases.spend(project_key, need) };
-            Some((of_project, session.map_or(0, |key| leases.spend(key, need))))
-        })
+            if let (Some(lent), Some(key)) = (session, self.session_key()) {
+                leases.add(&key, lent, call.now, SESSION_LEASE_MS);
+            }
+            leases.set_used(&self.project.id, used);
+        });
     }
 
     fn exhausted(&self, retry_after_ms: u64, bucket: &str) -> Refusal {
