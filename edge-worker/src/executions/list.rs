@@ -6,38 +6,41 @@ use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
-use crate::storage::{cipher, executions};
-use serde_json::json;
-use stepseal_protocol::query::ListQuery;
+use crate::storage::{cipher, listing};
+use serde_json::{Value, json};
+use stepseal_protocol::query::{ListQuery, Position, Window};
 use worker::Request;
 
-/// Beyond every keyset: ids are ASCII.
-const BEFORE_ALL: (i64, &str) = (i64::MAX >> 11, "\u{7f}");
-
-/// Lists executions, newest start first.
+/// Lists executions. A page may be shorter than its limit, even empty, and still not be the last: rare things are
+/// looked for in a bounded number of rows at a time.
 pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
     let reader = access::reader(request, call).await?;
     let query = ListQuery::parse(url(request)?.query_pairs())?;
+    let mut window = query.window(i64::try_from(call.now).doing("telling the time")?)?;
     let cursors = cursors(call, &reader, query.canonical())?;
     let after = match &query.page.cursor {
         Some(cursor) => position(&cursors.open(cursor)?)?,
-        None => (BEFORE_ALL.0, BEFORE_ALL.1.to_owned()),
+        None => Position::first(window),
     };
+    // Without `from` the window moves with the clock: all pages are of the first one's.
+    window = Window { from: after.from, ..window };
     let labels = cipher::labels(&call.env, &reader.project)?;
-    let mut rows = executions::list(&call.env, reader.project.as_str(), &query, &labels, &after).await?;
-    let more = rows.len() > query.page.limit as usize;
-    rows.truncate(query.page.limit as usize);
-    let next_cursor =
-        rows.last().filter(|_| more).map(|last| cursors.seal(&format!("{}|{}", last.started_at, last.id)));
-    Reply::ok(&json!({
-        "executions": rows.iter().map(|row| row.shown(&labels)).collect::<Vec<_>>(),
-        "next_cursor": next_cursor,
-        "window": { "from": query.from, "to": query.to },
-    }))
+    let page = listing::page(&call.env, reader.project.as_str(), &query, window, &labels, &after).await?;
+    let shown = |execution: Value| match &query.fields {
+        Some(fields) => fields.iter().map(|field| ((*field).to_owned(), execution[field].clone())).collect(),
+        None => execution,
+    };
+    let mut reply = json!({
+        "executions": page.executions.iter().map(|row| shown(row.shown(&labels))).collect::<Vec<_>>(),
+        "next_cursor": page.next.map(|next| cursors.seal(&next.to_text())),
+        "window": { "from": window.from, "to": window.to },
+    });
+    if reader.is_admin {
+        reply["rows_read"] = page.rows_read.into();
+    }
+    Reply::ok(&reply)
 }
 
-fn position(text: &str) -> Outcome<(i64, String)> {
-    let doing = "opening a cursor";
-    let (started_at, id) = text.split_once('|').ok_or("a cursor of ours").doing(doing)?;
-    Ok((started_at.parse::<i64>().doing(doing)?, id.to_owned()))
+fn position(text: &str) -> Outcome<Position> {
+    Ok(Position::parse(text).ok_or("a cursor of ours").doing("opening a cursor")?)
 }

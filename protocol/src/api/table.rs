@@ -19,6 +19,54 @@ const FROM: Parameter = Parameter { name: "from", schema: TIME, about: "At or af
 const TO: Parameter = Parameter { name: "to", schema: TIME, about: "Before, Unix ms." };
 const PAGE: &[Parameter] = &[LIMIT, CURSOR];
 
+const fn typed(name: &'static str, schema: &'static str, about: &'static str) -> Parameter {
+    Parameter { name, schema, about }
+}
+
+const COUNT: &str = r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#;
+const AMOUNT: &str = r#"{"type":"number","minimum":0,"maximum":9000000}"#;
+
+/// What executions are filtered by, and how they are shown.
+const LIST: &[Parameter] = &[
+    typed(
+        "status",
+        r#"{"enum":["running","waiting","completed","failed","cancelled","abandoned"]}"#,
+        "Only this status.",
+    ),
+    text("name", "Only this name, exactly."),
+    text("agent", "Only this agent."),
+    text("pipeline", "Only this pipeline."),
+    text("user", "Only this user."),
+    text("session", "Only this session."),
+    text("environment", "Only this environment."),
+    text("release", "Only this release."),
+    text("tag", "Only with this tag."),
+    text("model", "Only what used this model."),
+    text("tool", "Only what used this tool."),
+    typed("error", r#"{"type":"boolean"}"#, "Only where something failed, or where nothing did."),
+    typed(
+        "completeness",
+        r#"{"enum":["open","complete","incomplete"]}"#,
+        "Only records that are whole, or not.",
+    ),
+    typed("min_duration_ms", COUNT, "Only what took this long or longer."),
+    typed("max_duration_ms", COUNT, "Only what took this long or less."),
+    typed("min_tokens", COUNT, "Only with this many tokens or more, of all buckets."),
+    typed("max_tokens", COUNT, "Only with this many tokens or fewer."),
+    typed("min_cost_usd", AMOUNT, "Only what cost this or more."),
+    typed("max_cost_usd", AMOUNT, "Only what cost this or less."),
+    FROM,
+    TO,
+    typed(
+        "sort",
+        r#"{"enum":["start","duration","cost","tokens"],"default":"start"}"#,
+        "Largest first. By anything but the start: what has ended, in a window of whole days, at most 32.",
+    ),
+    text("fields", "Members to show, separated by commas; all if not given."),
+    LIMIT,
+    CURSOR,
+];
+
 const fn text(name: &'static str, about: &'static str) -> Parameter {
     Parameter { name, schema: TEXT, about }
 }
@@ -160,19 +208,8 @@ pub(super) const ROUTES: &[Route] = &[
         Code::BodyTooLarge,
         Code::RateLimited,
     ]),
-    route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions, newest start first.")
-        .query(&[
-            Parameter {
-                name: "status",
-                schema: r#"{"enum":["running","waiting","completed","failed","cancelled","abandoned"]}"#,
-                about: "Only this status.",
-            },
-            text("name", "Only this name, exactly."),
-            FROM,
-            TO,
-            LIMIT,
-            CURSOR,
-        ])
+    route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions of a window, the last 7 days where none is given. A page may be short and yet not the last: go on while there is a `next_cursor`.")
+        .query(LIST)
         .refusals(PAGE_REFUSALS),
     route(Op::ShowExecution, "GET", "/v1/executions/{execution}", Reader, "Shows one execution.")
         .refusals(EXECUTION_REFUSALS),

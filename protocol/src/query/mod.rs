@@ -2,8 +2,14 @@
 
 mod audit;
 mod cursor;
+mod executions;
+mod filter;
 mod parameters;
+mod window;
 
 pub use audit::{AuditQuery, AuditVerifyQuery};
 pub use cursor::Cursors;
-pub use parameters::{ListQuery, PageQuery, Status};
+pub use executions::{FIELDS, ListQuery, Position, Sort};
+pub use filter::{Facet, Filter, Range};
+pub use parameters::{PageQuery, Status};
+pub use window::{DAY_MS, Window};
