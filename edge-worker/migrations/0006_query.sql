@@ -9,7 +9,7 @@ CREATE TABLE execution_facets (
   PRIMARY KEY (project_id, facet, value, started_at, execution_id)
 ) STRICT, WITHOUT ROWID;
 
--- When the execution was given up, Unix ms. Any later event takes that back.
+-- Until when nothing had arrived when the execution was given up, Unix ms. Any later event takes that back.
 ALTER TABLE executions ADD COLUMN abandoned_at INTEGER;
 -- When the first token of any model came, Unix ms; NULL too for what was stored before this migration.
 ALTER TABLE executions ADD COLUMN first_token_at INTEGER;
@@ -43,9 +43,10 @@ CREATE INDEX executions_by_cost ON executions (project_id, ended_of_day, cost_na
   WHERE ended_of_day IS NOT NULL;
 CREATE INDEX executions_by_tokens ON executions (project_id, ended_of_day, tokens, id)
   WHERE ended_of_day IS NOT NULL;
--- Everything that statistics need, so that they read no row.
+-- Everything that statistics need, so that they read no row. Stored columns only: one that is computed would send the
+-- planner back to the row.
 CREATE INDEX executions_for_stats ON executions (
-  project_id, started_at, id, end_status, duration_ms, first_token_at, failed, steps, error_steps,
+  project_id, started_at, id, end_status, ended_at, first_token_at, steps, error_steps,
   input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd
 ) WHERE end_status IS NOT NULL;
 

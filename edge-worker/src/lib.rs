@@ -30,6 +30,7 @@ mod request;
 mod respond;
 mod routes;
 mod sessions;
+mod statistics;
 mod storage;
 mod transparency;
 

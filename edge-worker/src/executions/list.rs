@@ -6,6 +6,7 @@ use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
+use crate::statistics::state_cost;
 use crate::storage::{cipher, listing};
 use serde_json::{Value, json};
 use stepseal_protocol::query::{ListQuery, Position, Window};
@@ -35,12 +36,10 @@ pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
         "next_cursor": page.next.map(|next| cursors.seal(&next.to_text())),
         "window": { "from": window.from, "to": window.to },
     });
-    if reader.is_admin {
-        reply["rows_read"] = page.rows_read.into();
-    }
+    state_cost(&mut reply, &reader, page.rows_read);
     Reply::ok(&reply)
 }
 
-fn position(text: &str) -> Outcome<Position> {
+pub(super) fn position(text: &str) -> Outcome<Position> {
     Ok(Position::parse(text).ok_or("a cursor of ours").doing("opening a cursor")?)
 }

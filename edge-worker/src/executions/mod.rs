@@ -2,11 +2,13 @@
 //! [`Reader`](crate::access::Reader), whose project bounds whatever it reads.
 
 mod list;
+mod shared;
 mod show;
 mod steps;
 mod verify;
 
 pub(crate) use list::list;
+pub(crate) use shared::{sessions, users};
 pub(crate) use show::show;
 pub(crate) use steps::steps;
 pub(crate) use verify::verify;

@@ -9,5 +9,7 @@ pub(crate) mod listing;
 pub(crate) mod log;
 pub(crate) mod resealing;
 pub(crate) mod segments;
+pub(crate) mod silence;
 mod statement;
+pub(crate) mod statistics;
 pub(crate) mod subject_keys;

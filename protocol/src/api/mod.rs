@@ -44,6 +44,14 @@ operations! {
     SignOut = "signOut";
     /// Executions, newest first.
     ListExecutions = "listExecutions";
+    /// Sums over executions.
+    ShowStats = "showStats";
+    /// What executions are found by.
+    ListFacets = "listFacets";
+    /// Sessions, by their newest execution.
+    ListSessions = "listSessions";
+    /// Users, by their newest execution.
+    ListUsers = "listUsers";
     /// One execution.
     ShowExecution = "showExecution";
     /// Deletes an execution.

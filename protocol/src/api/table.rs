@@ -67,6 +67,35 @@ const LIST: &[Parameter] = &[
     CURSOR,
 ];
 
+const FACET: &str = r#"{"enum":["session","user","tag","release","tool","name","model","agent","pipeline","error","environment","status"]}"#;
+
+const STATS: &[Parameter] = &[
+    typed(
+        "status",
+        r#"{"enum":["running","waiting","completed","failed","cancelled","abandoned"]}"#,
+        "Only this status.",
+    ),
+    text("name", "Only this name, exactly."),
+    text("agent", "Only this agent."),
+    text("pipeline", "Only this pipeline."),
+    text("user", "Only this user."),
+    text("session", "Only this session."),
+    text("environment", "Only this environment."),
+    text("release", "Only this release."),
+    text("tag", "Only with this tag."),
+    text("model", "Only what used this model."),
+    text("tool", "Only what used this tool."),
+    typed("error", r#"{"enum":["true"]}"#, "Only where something failed."),
+    FROM,
+    TO,
+    typed(
+        "bucket",
+        r#"{"enum":["hour","day"]}"#,
+        "Buckets of time: hours for up to 31 days, days for up to 366; fitting if not given.",
+    ),
+    typed("group_by", FACET, "Also by each value of this facet, at most 100."),
+];
+
 const fn text(name: &'static str, about: &'static str) -> Parameter {
     Parameter { name, schema: TEXT, about }
 }
@@ -210,6 +239,30 @@ pub(super) const ROUTES: &[Route] = &[
     ]),
     route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions of a window, the last 7 days where none is given. A page may be short and yet not the last: go on while there is a `next_cursor`.")
         .query(LIST)
+        .refusals(PAGE_REFUSALS),
+    route(
+        Op::ShowStats,
+        "GET",
+        "/v1/stats",
+        Reader,
+        "Counts, failure rate, quantiles, tokens and cost of a window: in all, by time, and by a facet's values.",
+    )
+    .query(STATS)
+    .refusals(&[Code::ParameterUnknown, Code::ParameterInvalid]),
+    route(
+        Op::ListFacets,
+        "GET",
+        "/v1/facets",
+        Reader,
+        "What executions of a window are found by, with counts: one facet page by page, or the first values of each.",
+    )
+    .query(&[typed("facet", FACET, "Only this one."), FROM, TO, LIMIT, CURSOR])
+    .refusals(PAGE_REFUSALS),
+    route(Op::ListSessions, "GET", "/v1/sessions", Reader, "Lists sessions by their newest execution, with totals.")
+        .query(&[FROM, TO, LIMIT, CURSOR])
+        .refusals(PAGE_REFUSALS),
+    route(Op::ListUsers, "GET", "/v1/users", Reader, "Lists users by their newest execution, with totals.")
+        .query(&[FROM, TO, LIMIT, CURSOR])
         .refusals(PAGE_REFUSALS),
     route(Op::ShowExecution, "GET", "/v1/executions/{execution}", Reader, "Shows one execution.")
         .refusals(EXECUTION_REFUSALS),

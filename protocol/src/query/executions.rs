@@ -123,6 +123,36 @@ impl ListQuery {
     }
 }
 
+/// `GET /v1/sessions` and `GET /v1/users`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SharedQuery {
+    /// Page size and cursor.
+    pub page: PageQuery,
+    bounds: Bounds,
+}
+
+impl SharedQuery {
+    /// Reads the parameters, and refuses anything else.
+    pub fn parse<'a>(pairs: impl Iterator<Item = Pair<'a>>) -> Result<Self, Problem> {
+        let mut query = Self::default();
+        each(pairs, "`from`, `to`, `limit` and `cursor`", |name, value| {
+            Ok(query.bounds.take(name, value)? || query.page.take(name, value)?)
+        })?;
+        query.bounds.check()?;
+        Ok(query)
+    }
+
+    /// The window that is meant at `now` (Unix ms).
+    pub fn window(&self, now: i64) -> Window {
+        self.bounds.window(now)
+    }
+
+    /// The question in one spelling, for cursors.
+    pub fn canonical(&self) -> String {
+        format!("{:?}", self.bounds)
+    }
+}
+
 impl Position {
     /// Before every row.
     pub fn first(window: Window) -> Self {

@@ -5,11 +5,13 @@ mod cursor;
 mod executions;
 mod filter;
 mod parameters;
+mod statistics;
 mod window;
 
 pub use audit::{AuditQuery, AuditVerifyQuery};
 pub use cursor::Cursors;
-pub use executions::{FIELDS, ListQuery, Position, Sort};
+pub use executions::{FIELDS, ListQuery, Position, SharedQuery, Sort};
 pub use filter::{Facet, Filter, Range};
 pub use parameters::{PageQuery, Status};
+pub use statistics::{FacetsQuery, Histogram, StatsQuery, Sums, Tally};
 pub use window::{DAY_MS, Window};

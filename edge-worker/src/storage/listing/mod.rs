@@ -1,6 +1,10 @@
 //! Pages of executions. A page looks at a bounded number of rows, whatever its filter: where that is not enough to fill
 //! it, it says how far it looked, and the next one goes on from there.
 
+mod shared;
+
+pub(crate) use shared::{SUMMED_MAX, SharedPage, shared};
+
 use super::executions::{Execution, UNTIMED};
 use super::statement::{Bind, bind};
 use crate::failure::{Doing, Fault, Outcome};

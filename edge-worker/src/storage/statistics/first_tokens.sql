@@ -1,0 +1,10 @@
+-- The times to the first token of the same, likewise.
+SELECT started_at / CAST(?5 AS INTEGER) AS bucket, NULL AS value,
+  CAST(ln(1 + max(first_token_at - started_at, 0)) * 20 AS INTEGER) AS ttft, count(*) AS executions
+FROM (
+  SELECT started_at, first_token_at FROM executions
+  WHERE project_id = ?1 AND started_at >= ?2 AND started_at < ?3 AND end_status IS NOT NULL
+  ORDER BY started_at DESC, id DESC LIMIT ?4
+)
+WHERE first_token_at IS NOT NULL
+GROUP BY 1, 3
