@@ -23,6 +23,7 @@ mod deletions;
 mod executions;
 mod failure;
 mod ingest;
+mod live;
 mod meter;
 mod platform;
 mod projects;

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::meter::{self, counts};
 use crate::projects::{self, denials, generations, keys};
 use crate::respond::{Reply, Surface, named, preflight, send};
-use crate::{audit, deletions, executions, ingest, sessions, statistics, transparency};
+use crate::{audit, deletions, executions, ingest, live, sessions, statistics, transparency};
 use serde_json::json;
 use std::cell::RefCell;
 use stepseal_protocol::api::{self, Found, NotFound, Operation as Op};
@@ -55,6 +55,7 @@ async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Rep
         Op::ListFacets => statistics::facets(&request, call).await,
         Op::ListSessions => executions::sessions(&request, call).await,
         Op::ListUsers => executions::users(&request, call).await,
+        Op::Follow => live::follow(&request, call).await,
         Op::ListExecutions => executions::list(&request, call).await,
         Op::ShowExecution => executions::show(&request, call, id).await,
         Op::ListSteps => executions::steps(&request, call, id).await,

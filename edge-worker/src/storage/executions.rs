@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stepseal_protocol::at_rest::Labels;
 use stepseal_protocol::batch::Usage;
-use stepseal_protocol::query::Sort;
+use stepseal_protocol::query::{Facet, Facts, Filter, Sort};
 use stepseal_protocol::rollup::{Account, Rollup};
 use worker::Env;
 
@@ -99,6 +99,40 @@ impl Execution {
             Sort::Cost => i64::try_from(self.cost_nano_usd).unwrap_or(i64::MAX),
             Sort::Tokens => self.tokens,
         }
+    }
+
+    /// Whether it passes a filter.
+    pub(crate) fn passes(&self, filter: &Filter, labels: &Labels) -> bool {
+        let one =
+            |facet: Facet, stored: &Option<String>| Some((facet, facet.shown(labels, stored.as_deref()?)?));
+        let mut facets: Vec<(Facet, String)> = [
+            one(Facet::Name, &self.name),
+            one(Facet::Agent, &self.agent),
+            one(Facet::Pipeline, &self.pipeline),
+            one(Facet::User, &self.user),
+            one(Facet::Session, &self.session),
+            one(Facet::Environment, &self.environment),
+            one(Facet::Release, &self.release),
+            Some((Facet::Status, self.status.clone())),
+            (self.error_steps > 0 || self.status == "failed").then(|| (Facet::Error, "true".into())),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        for (facet, column, stored) in [
+            (Facet::Tag, "tags", &self.tags),
+            (Facet::Model, "models", &self.models),
+            (Facet::Tool, "tools", &self.tools),
+        ] {
+            facets.extend(labels.open_set(column, stored).into_iter().map(|label| (facet, label)));
+        }
+        filter.passes(&Facts {
+            facets,
+            duration_ms: self.duration_ms(),
+            tokens: self.tokens,
+            cost_nano_usd: self.sort_key(Sort::Cost),
+            completeness: Some(self.account().completeness(self.events, self.end_status.is_some())),
+        })
     }
 
     fn duration_ms(&self) -> Option<i64> {

@@ -52,6 +52,8 @@ operations! {
     ListSessions = "listSessions";
     /// Users, by their newest execution.
     ListUsers = "listUsers";
+    /// What is stored, as it is stored.
+    Follow = "follow";
     /// One execution.
     ShowExecution = "showExecution";
     /// Deletes an execution.

@@ -67,6 +67,30 @@ const LIST: &[Parameter] = &[
     CURSOR,
 ];
 
+/// The list's filters, and where to go on.
+const LIVE: &[Parameter] = &[
+    LIST[0],
+    LIST[1],
+    LIST[2],
+    LIST[3],
+    LIST[4],
+    LIST[5],
+    LIST[6],
+    LIST[7],
+    LIST[8],
+    LIST[9],
+    LIST[10],
+    LIST[11],
+    LIST[12],
+    LIST[13],
+    LIST[14],
+    LIST[15],
+    LIST[16],
+    LIST[17],
+    LIST[18],
+    typed("cursor", COUNT, "The last message that was seen; `Last-Event-ID` says the same."),
+];
+
 const FACET: &str = r#"{"enum":["session","user","tag","release","tool","name","model","agent","pipeline","error","environment","status"]}"#;
 
 const STATS: &[Parameter] = &[
@@ -264,6 +288,16 @@ pub(super) const ROUTES: &[Route] = &[
     route(Op::ListUsers, "GET", "/v1/users", Reader, "Lists users by their newest execution, with totals.")
         .query(&[FROM, TO, LIMIT, CURSOR])
         .refusals(PAGE_REFUSALS),
+    route(
+        Op::Follow,
+        "GET",
+        "/v1/live",
+        Reader,
+        "Follows what is stored, by the list's filters: a WebSocket (101) where one is asked for, else server-sent events. Messages carry the `cursor` to resume from; readers of a WebSocket send `{\"ack\":cursor}` at least every 1,000.",
+    )
+    .query(LIVE)
+    .answers("text/event-stream")
+    .refusals(&[Code::ParameterUnknown, Code::ParameterInvalid, Code::CursorInvalid, Code::OriginNotAllowed]),
     route(Op::ShowExecution, "GET", "/v1/executions/{execution}", Reader, "Shows one execution.")
         .refusals(EXECUTION_REFUSALS),
     route(
