@@ -56,6 +56,8 @@ async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Rep
         Op::ListSessions => executions::sessions(&request, call).await,
         Op::ListUsers => executions::users(&request, call).await,
         Op::Follow => live::follow(&request, call).await,
+        Op::ExportTable => executions::table(&request, call).await,
+        Op::SearchSteps => executions::search(&request, call).await,
         Op::ListExecutions => executions::list(&request, call).await,
         Op::ShowExecution => executions::show(&request, call, id).await,
         Op::ListSteps => executions::steps(&request, call, id).await,

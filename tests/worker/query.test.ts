@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Api } from "../client/api.ts";
-import { body, executionId, seal, session } from "../client/batches.ts";
+import { body, chain, executionId, seal, session } from "../client/batches.ts";
 import { eventsOf, record, type Recorded } from "../client/recorded.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
@@ -99,7 +99,8 @@ describe("orders and pages", () => {
     await record(worker.api, other, [{ at: NOW - 5_000_000, name: "rare", tokens: 9_000 }]);
     // 4,100 newer rows as the worker writes them, copied within the store: sending them takes minutes.
     const columns = (await database.prepare("SELECT name FROM pragma_table_info('executions')").all()).results.map(({ name }: any) => name as string);
-    const values = columns.map((name) => ({ id: "printf('run_%016d', n.value)", started_at: "e.started_at + n.value", input_tokens: "1" })[name] ?? `e.${name}`);
+    const replaced: Record<string, string> = { id: "printf('run_%016d', n.value)", started_at: "e.started_at + n.value", input_tokens: "1" };
+    const values = columns.map((name: string) => replaced[name] ?? `e.${name}`);
     await database.prepare(`INSERT INTO executions (${columns.join(", ")}) SELECT ${values.join(", ")} FROM executions e, generate_numbers n`
       .replace("generate_numbers n", "(WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c WHERE value < 4100) SELECT value FROM c) n")
       + " WHERE e.project_id = 'prj_rare'").run();
@@ -154,6 +155,51 @@ describe("window and fields", () => {
     const [id] = await record(worker.api, project, [{ at: NOW, name: "streams", ttft: 321.4 }]);
     assert.equal((await viewer.get(`/v1/executions/${id}`)).json.execution.ttft_ms, 321);
     assert.equal((await viewer.get(`/v1/executions/${id}/verify`)).json.verdict, "verified");
+  });
+});
+
+describe("steps of all executions", () => {
+  test("by kind, name, status, model and text, each once, whatever the page", async () => {
+    const other = await worker.createProject("prj_steps");
+    const recorded = Array.from({ length: 30 }, (_, i): Recorded => ({ at: NOW - i * 1_000, user: `u${i % 3}`, model: `m${i % 2}`, tool: `tool ${i % 5}`, error: i % 6 === 0 }));
+    const own = await record(worker.api, other, recorded);
+    const reader = worker.api.withKey(other.viewerKey);
+    const expected = (holds: (each: Recorded) => boolean) => own.filter((_, i) => holds(recorded[i]!));
+    for (const [query, holds, perExecution] of [
+      ["kind=llm", () => true, 1], ["kind=tool&status=error", ({ error }) => error, 1], ["model=m1", ({ model }) => model === "m1", 1],
+      ["tool=tool%203", ({ tool }) => tool === "tool 3", 1], ["name=plan&user=u2", ({ user }) => user === "u2", 1], ["text=TOOL%204", ({ tool }) => tool === "tool 4", 1],
+      ["text=nowhere", () => false, 1], ["", () => true, 2],
+    ] as [string, (each: Recorded) => boolean, number][]) {
+      const found = await reader.all(`/v1/steps?limit=4&${query}`, "steps");
+      assert.deepEqual(found.map(({ execution }) => execution), expected(holds).flatMap((id) => Array(perExecution).fill(id)), query);
+      assert.ok(found.every((step) => step.input === undefined && step.output === undefined));
+    }
+  });
+
+  test("of an execution of many batches, page by page", async () => {
+    const id = executionId();
+    const events = [{ t: "start", n: 0, at: NOW, name: "many", user: "many" }, ...Array.from({ length: 70 }, (_, i) => ({ ...eventsOf({ at: NOW })[1]!, n: i + 1, name: `s${i}` }))];
+    const sender = session(project.secret, project.id, project.kid);
+    for (const bytes of chain(id, events.map((event) => [event]))) assert.equal((await worker.api.sendBatch(seal(sender, bytes))).json.code, "stored");
+    const found = await viewer.all("/v1/steps?user=many&limit=200", "steps");
+    assert.deepEqual(found.map(({ name }) => name), Array.from({ length: 70 }, (_, i) => `s${i}`));
+  });
+});
+
+describe("as CSV", () => {
+  test("pages put together are one table, and no cell is a formula", async () => {
+    const name = '=HYPERLINK("https://evil.example.com")';
+    await record(worker.api, project, Array.from({ length: 5 }, (_, i) => ({ at: NOW - i, name })));
+    let path: string | undefined = `/v1/export/executions.csv?name=${encodeURIComponent(name)}&fields=name,steps,tags&limit=2`;
+    let table = "";
+    for (; path; ) {
+      const response: Response = await fetch(worker.url + path, { headers: { authorization: `Bearer ${project.viewerKey}` } });
+      assert.deepEqual([response.status, response.headers.get("content-type")], [200, "text/csv; charset=utf-8"]);
+      table += await response.text();
+      path = /^<([^>]+)>; rel="next"$/.exec(response.headers.get("link") ?? "")?.[1];
+    }
+    const line = `"'=HYPERLINK(""https://evil.example.com"")",2,"[]"\r\n`;
+    assert.equal(table, `name,steps,tags\r\n${line.repeat(5)}`);
   });
 });
 

@@ -1,7 +1,7 @@
-//! `GET /v1/executions`.
+//! `GET /v1/executions`, and the same as CSV.
 
 use super::cursors;
-use crate::access;
+use crate::access::{self, Reader};
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::request::url;
@@ -9,12 +9,60 @@ use crate::respond::Reply;
 use crate::statistics::state_cost;
 use crate::storage::{cipher, listing};
 use serde_json::{Value, json};
-use stepseal_protocol::query::{ListQuery, Position, Window};
+use std::rc::Rc;
+use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::query::{FIELDS, ListQuery, Position, Window, csv_header, csv_line};
 use worker::Request;
+
+/// A page, and what was asked for.
+struct Answer {
+    reader: Reader,
+    query: ListQuery,
+    window: Window,
+    page: listing::Page,
+    next_cursor: Option<String>,
+    labels: Rc<Labels>,
+}
 
 /// Lists executions. A page may be shorter than its limit, even empty, and still not be the last: rare things are
 /// looked for in a bounded number of rows at a time.
 pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
+    let Answer { reader, query, window, page, next_cursor, labels } = ask(request, call).await?;
+    let shown = |execution: Value| match &query.fields {
+        Some(fields) => fields.iter().map(|field| ((*field).to_owned(), execution[field].clone())).collect(),
+        None => execution,
+    };
+    let mut reply = json!({
+        "executions": page.executions.iter().map(|row| shown(row.shown(&labels))).collect::<Vec<_>>(),
+        "next_cursor": next_cursor,
+        "window": { "from": window.from, "to": window.to },
+    });
+    state_cost(&mut reply, &reader, page.rows_read);
+    Reply::ok(&reply)
+}
+
+/// The same as CSV. Pages put together are one table: only the first names the columns.
+pub(crate) async fn table(request: &Request, call: &Call) -> Outcome<Reply> {
+    let Answer { query, page, next_cursor, labels, .. } = ask(request, call).await?;
+    let fields = query.fields.as_deref().unwrap_or(&FIELDS);
+    let mut text = if query.page.cursor.is_none() { csv_header(fields) } else { String::new() };
+    for row in &page.executions {
+        text.push_str(&csv_line(fields, &row.shown(&labels)));
+    }
+    let reply = Reply::text("text/csv; charset=utf-8", text);
+    let Some(cursor) = next_cursor else { return Ok(reply) };
+    let mut next = url(request)?;
+    let kept: Vec<(String, String)> = next
+        .query_pairs()
+        .filter(|(name, _)| name != "cursor")
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    next.query_pairs_mut().clear().extend_pairs(kept).append_pair("cursor", &cursor);
+    let link = format!("<{}?{}>; rel=\"next\"", next.path(), next.query().unwrap_or_default());
+    Ok(reply.with_headers(vec![("Link", link)]))
+}
+
+async fn ask(request: &Request, call: &Call) -> Outcome<Answer> {
     let reader = access::reader(request, call).await?;
     let query = ListQuery::parse(url(request)?.query_pairs())?;
     let mut window = query.window(i64::try_from(call.now).doing("telling the time")?)?;
@@ -27,17 +75,8 @@ pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
     window = Window { from: after.from, ..window };
     let labels = cipher::labels(&call.env, &reader.project)?;
     let page = listing::page(&call.env, reader.project.as_str(), &query, window, &labels, &after).await?;
-    let shown = |execution: Value| match &query.fields {
-        Some(fields) => fields.iter().map(|field| ((*field).to_owned(), execution[field].clone())).collect(),
-        None => execution,
-    };
-    let mut reply = json!({
-        "executions": page.executions.iter().map(|row| shown(row.shown(&labels))).collect::<Vec<_>>(),
-        "next_cursor": page.next.map(|next| cursors.seal(&next.to_text())),
-        "window": { "from": window.from, "to": window.to },
-    });
-    state_cost(&mut reply, &reader, page.rows_read);
-    Reply::ok(&reply)
+    let next_cursor = page.next.as_ref().map(|next| cursors.seal(&next.to_text()));
+    Ok(Answer { reader, query, window, page, next_cursor, labels })
 }
 
 pub(super) fn position(text: &str) -> Outcome<Position> {

@@ -70,14 +70,15 @@ fn steps(body: &[u8]) -> Outcome<Vec<Value>> {
     let Ok(ndjson) = inflate(body) else { return Ok(Vec::new()) };
     let Ok(batch) = Batch::parse(&ndjson) else { return Ok(Vec::new()) };
     let steps = batch.events.iter().filter_map(|event| match &event.kind {
-        Kind::Step(_) => Some(shown(event, None)),
-        Kind::Open(_) => Some(shown(event, Some("running"))),
+        Kind::Step(_) => Some(step_shown(event, None)),
+        Kind::Open(_) => Some(step_shown(event, Some("running"))),
         _ => None,
     });
     steps.collect()
 }
 
-fn shown(event: &Event<'_>, status: Option<&str>) -> Outcome<Value> {
+/// What happened in a step, without what was said.
+pub(crate) fn step_shown(event: &Event<'_>, status: Option<&str>) -> Outcome<Value> {
     let all: Map<String, Value> = serde_json::from_str(event.text).doing("showing a step")?;
     let mut shown: Map<String, Value> =
         all.into_iter().filter(|(name, _)| STEP_FIELDS.contains(&name.as_str())).collect();

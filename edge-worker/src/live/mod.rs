@@ -7,7 +7,7 @@
 
 pub(crate) mod announce;
 pub(crate) mod feed;
-mod message;
+pub(crate) mod message;
 
 use crate::access::{self, cross_origin};
 use crate::call::Call;

@@ -44,6 +44,10 @@ operations! {
     SignOut = "signOut";
     /// Executions, newest first.
     ListExecutions = "listExecutions";
+    /// Executions as CSV.
+    ExportTable = "exportTable";
+    /// Steps of all executions.
+    SearchSteps = "searchSteps";
     /// Sums over executions.
     ShowStats = "showStats";
     /// What executions are found by.

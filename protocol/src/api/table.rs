@@ -91,6 +91,34 @@ const LIVE: &[Parameter] = &[
     typed("cursor", COUNT, "The last message that was seen; `Last-Event-ID` says the same."),
 ];
 
+const STEPS: &[Parameter] = &[
+    typed(
+        "kind",
+        r#"{"enum":["llm","tool","retrieval","embedding","agent","chain","decision","guardrail","evaluator","custom"]}"#,
+        "Only this kind.",
+    ),
+    text("name", "Only steps of this name, exactly."),
+    text("model", "Only of this model."),
+    text("tool", "Only of this tool."),
+    typed("status", r#"{"enum":["ok","error","cancelled"]}"#, "Only of this status."),
+    typed(
+        "text",
+        r#"{"type":"string","minLength":3,"maxLength":200}"#,
+        "Only with this text anywhere in what was recorded of them, in whatever case.",
+    ),
+    text("user", "Only in executions of this user."),
+    text("session", "Only in executions of this session."),
+    text("agent", "Only in executions of this agent."),
+    text("pipeline", "Only in executions of this pipeline."),
+    text("environment", "Only in executions of this environment."),
+    text("release", "Only in executions of this release."),
+    text("tag", "Only in executions with this tag."),
+    FROM,
+    TO,
+    LIMIT,
+    CURSOR,
+];
+
 const FACET: &str = r#"{"enum":["session","user","tag","release","tool","name","model","agent","pipeline","error","environment","status"]}"#;
 
 const STATS: &[Parameter] = &[
@@ -264,6 +292,25 @@ pub(super) const ROUTES: &[Route] = &[
     route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions of a window, the last 7 days where none is given. A page may be short and yet not the last: go on while there is a `next_cursor`.")
         .query(LIST)
         .refusals(PAGE_REFUSALS),
+    route(
+        Op::ExportTable,
+        "GET",
+        "/v1/export/executions.csv",
+        Reader,
+        "The list as CSV that is safe to open in a spreadsheet; `Link` names the next page.",
+    )
+    .query(LIST)
+    .answers("text/csv")
+    .refusals(PAGE_REFUSALS),
+    route(
+        Op::SearchSteps,
+        "GET",
+        "/v1/steps",
+        Reader,
+        "Looks for steps in all executions of a window, newest execution first. A page may be short and yet not the last.",
+    )
+    .query(STEPS)
+    .refusals(PAGE_REFUSALS),
     route(
         Op::ShowStats,
         "GET",

@@ -106,6 +106,10 @@ impl ListQuery {
         Ok(query)
     }
 
+    pub(super) fn of(filter: Filter, bounds: Bounds, limit: u32) -> Self {
+        Self { filter, bounds, page: PageQuery { limit, cursor: None }, ..Self::default() }
+    }
+
     /// The window that is meant at `now` (Unix ms): whole days where the sort goes day by day.
     pub fn window(&self, now: i64) -> Result<Window, Problem> {
         let window = self.bounds.window(now);
