@@ -73,7 +73,7 @@ async function fill(worker: Worker, project: Project, ids: string[], from: numbe
   })[name] ?? `e.${name}`);
   const sql = `INSERT INTO executions (${columns.join(", ")})
     WITH RECURSIVE n(value) AS (SELECT ?1 UNION ALL SELECT value + 1 FROM n WHERE value < ?2)
-    SELECT ${values.join(", ")} FROM n JOIN json_each(?3) t ON t.key = n.value % ${ids.length} JOIN executions e ON e.project_id = '${project.id}' AND e.id = t.value`;
+    SELECT ${values.join(", ")} FROM n CROSS JOIN json_each(?3) t ON t.key = n.value % ${ids.length} CROSS JOIN executions e ON e.project_id = '${project.id}' AND e.id = t.value`;
   for (let start = from; start < target; start += CHUNK) {
     await database.prepare(sql).bind(start, Math.min(start + CHUNK, target) - 1, JSON.stringify(ids)).run();
   }
