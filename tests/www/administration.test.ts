@@ -38,6 +38,8 @@ test("an admin renames, pauses, makes a key, rotates and revokes it, and finds a
   const { page, complaints } = await signedIn(project.adminKey, "/project");
   await page.fill("#project-name", HOSTILE);
   await page.fill("#project-origins", "https://a.example.com  https://b.example.com");
+  await page.check("#project-turnstile");
+  await page.check("#project-subject-keys");
   await page.click("text=Save");
   await page.waitForFunction(() => (document.querySelector("#project-origins") as HTMLInputElement).value === "https://a.example.com https://b.example.com");
   await page.click("button:text-is('Pause')");
@@ -45,6 +47,8 @@ test("an admin renames, pauses, makes a key, rotates and revokes it, and finds a
   const api = worker.api.withKey(project.adminKey);
   const { json } = await api.get("/v1/project");
   assert.deepEqual([json.name, json.status, json.origins], [HOSTILE, "paused", ["https://a.example.com", "https://b.example.com"]]);
+  assert.deepEqual([json.turnstile, json.subject_keys], [true, true]);
+  assert.ok(await page.isChecked("#project-turnstile"));
 
   await page.fill("#key-name", HOSTILE);
   await page.selectOption("#key-life", "30");
