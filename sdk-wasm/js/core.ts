@@ -6,8 +6,23 @@ import type { WasmSource } from "./types.js";
 interface Exports {
   memory: WebAssembly.Memory;
   input(len: number): number;
-  start(eventsMax: number, bytesMax: number, waitMaxMs: number, page: number, renewable: number): void;
-  open(len: number): number;
+  start(len: number, eventsMax: number, bytesMax: number, waitMaxMs: number, host: number, rate: number): void;
+  open(len: number, role: number): number;
+  rate(handle: number): number;
+  decide(handle: number, isWanted: number): void;
+  leave(handle: number, now: number): void;
+  purge(len: number): void;
+  store(condition: number): void;
+  changes(wall: number): number;
+  saved(transaction: number): void;
+  restore(keyLen: number, len: number): void;
+  adopt(len: number, now: number, wall: number): number;
+  drained(queue: number): number;
+  abandon(queue: number): void;
+  hand_over(len: number): void;
+  turn(isTaken: number): void;
+  hold(ms: number, now: number, wall: number): void;
+  presume_owner(len: number): void;
   record(handle: number, event: number, len: number, now: number): number;
   flush(): number;
   settled(mark: number): number;
@@ -35,17 +50,45 @@ interface Exports {
   reason(index: number): number;
   reason_count(index: number): number;
   output(): number;
+  output_len(): number;
 }
 
 /** What `next` answers beside a time to wait. */
 export const SEND = -1;
 export const RENEW_SESSION = -2;
+export const TAKE_TURN = -4;
+export const YIELD_TURN = -5;
+
+/** What the host is, as bits of `start`. */
+export const HOST = { isPage: 1, renews: 2, stores: 4, keepsFailures: 8 } as const;
+
+/** What a writer is to its execution: who begins it, who goes on where another has ended, who writes beside others. */
+export const ROLE = { starter: 0, successor: 1, companion: 2 } as const;
+
+/** How the store is. */
+export const STORE = { absent: 0, opened: 1, full: 2 } as const;
+
+/** What a recorder starts with. */
+export interface CoreOptions {
+  queue: string;
+  maxEvents: number;
+  maxBytes: number;
+  maxWaitMs: number;
+  /** Of {@link HOST}. */
+  host: number;
+  /** The part of all executions that is recorded, 0 to 1. */
+  rate: number;
+}
+
+/** A change for the store: a key, and its value or null if it is to be deleted. */
+export type Change = [key: string, value: Uint8Array<ArrayBuffer> | null];
 
 /** The event types, by their numbers in the core. */
-export const EVENT = { start: 0, open: 2, step: 3, log: 4, score: 5, end: 6 } as const;
+export const EVENT = { start: 0, state: 1, open: 2, step: 3, log: 4, score: 5, end: 6 } as const;
 
 /** Longer texts are not even passed to the core, which counts them as too large. In UTF-16 units. */
 const TEXT_MAX = 1 << 24;
+const SEED_LEN = 32;
 
 /** A sealed batch to be sent. */
 export interface Attempt {
@@ -75,14 +118,94 @@ export class Core {
     this.#wasm = instance.exports as unknown as Exports;
   }
 
-  start(eventsMax: number, bytesMax: number, waitMaxMs: number, page: boolean, renewable: boolean): void {
-    const at = this.#wasm.input(32);
-    crypto.getRandomValues(new Uint8Array(this.#wasm.memory.buffer, at, 32));
-    this.#wasm.start(eventsMax, bytesMax, waitMaxMs, +page, +renewable);
+  start({ queue, maxEvents, maxBytes, maxWaitMs, host, rate }: CoreOptions): void {
+    const len = this.#pass("\0".repeat(SEED_LEN) + queue);
+    crypto.getRandomValues(new Uint8Array(this.#wasm.memory.buffer, this.#wasm.input(len), SEED_LEN));
+    this.#wasm.start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
   }
 
-  open(execution: string): number {
-    return this.#wasm.open(this.#pass(execution));
+  open(execution: string, role: number): number {
+    return this.#wasm.open(this.#pass(execution), role);
+  }
+
+  rate(handle: number): number {
+    return this.#wasm.rate(handle);
+  }
+
+  decide(handle: number, isWanted: boolean): void {
+    this.#wasm.decide(handle, +isWanted);
+  }
+
+  leave(handle: number): void {
+    this.#wasm.leave(handle, performance.now());
+  }
+
+  purge(reason: string): void {
+    this.#wasm.purge(this.#pass(reason));
+  }
+
+  store(condition: number): void {
+    this.#wasm.store(condition);
+  }
+
+  /** What the store shall change, and its number for {@link saved}. */
+  changes(): [transaction: number, changes: Change[]] | undefined {
+    const wasm = this.#wasm;
+    const transaction = wasm.changes(Date.now());
+    if (!transaction) return undefined;
+    const view = new DataView(wasm.memory.buffer, wasm.output(), wasm.output_len());
+    const bytes = (at: number, len: number): Uint8Array<ArrayBuffer> => new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset + at, len).slice();
+    const changes: Change[] = [];
+    for (let at = 0; at < view.byteLength; ) {
+      const [keyLen, len] = [view.getUint32(at, true), view.getUint32(at + 4, true)];
+      const key = String.fromCharCode(...bytes((at += 8), keyLen));
+      const isDeleted = len === 0xffff_ffff;
+      changes.push([key, isDeleted ? null : bytes(at + keyLen, len)]);
+      at += keyLen + (isDeleted ? 0 : len);
+    }
+    return [transaction, changes];
+  }
+
+  saved(transaction: number): void {
+    this.#wasm.saved(transaction);
+  }
+
+  /** One entry of a queue that {@link adopt} will take over. */
+  restore(key: string, value: Uint8Array): void {
+    const len = key.length + value.length;
+    const into = new Uint8Array(this.#wasm.memory.buffer, this.#wasm.input(len), len);
+    this.#encoder.encodeInto(key, into);
+    into.set(value, key.length);
+    this.#wasm.restore(key.length, len);
+  }
+
+  adopt(queue: string): number {
+    return this.#wasm.adopt(this.#pass(queue), performance.now(), Date.now());
+  }
+
+  /** Whether nothing is left of an adopted queue that this recorder would handle. */
+  drained(queue: number): boolean {
+    return this.#wasm.drained(queue) !== 0;
+  }
+
+  abandon(queue: number): void {
+    this.#wasm.abandon(queue);
+  }
+
+  handOver(queue: string): void {
+    this.#wasm.hand_over(this.#pass(queue));
+  }
+
+  turn(isTaken: boolean): void {
+    this.#wasm.turn(+isTaken);
+  }
+
+  hold(ms: number): void {
+    this.#wasm.hold(ms, performance.now(), Date.now());
+  }
+
+  presumeOwner(owner: string): void {
+    this.#wasm.presume_owner(this.#pass(owner));
   }
 
   record(handle: number, event: number, fields: string): boolean {
@@ -98,8 +221,8 @@ export class Core {
   }
 
   /** Whether the session can be used. */
-  session(token: string, key: string, expiresAt: number, serverTime: number): boolean {
-    const len = this.#pass(atob(key) + token, true);
+  session(token: string, key: string, owners: string, expiresAt: number, serverTime: number): boolean {
+    const len = this.#pass(`${atob(key)}${token}\n${owners}`, true);
     return this.#wasm.session(len, expiresAt, serverTime, performance.now(), Date.now()) !== 0;
   }
 

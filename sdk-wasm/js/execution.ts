@@ -1,8 +1,9 @@
 // Executions and steps as handles.
 
 import { membersOf, toName, toObjectText, toText, withMember } from "./capture.js";
-import { EVENT } from "./core.js";
+import { EVENT, ROLE } from "./core.js";
 import type { Engine, RunningStep } from "./engine.js";
+import { randomHex } from "./random.js";
 import type {
   ExecutionOptions,
   ExecutionSnapshot,
@@ -37,16 +38,18 @@ export class Execution {
   #endedAt: number | null = null;
 
   /** @internal Use {@link Recorder.startExecution}. */
-  constructor(engine: Engine, options: ExecutionOptions) {
+  constructor(engine: Engine, options: ExecutionOptions, role: number) {
     const { id, name, at, parent, input, ...rest } = membersOf(options);
-    const given = typeof id === "string" ? engine.open(id) : -1;
+    const given = typeof id === "string" ? engine.open(id, role) : -1;
     this.id = given < 0 ? `run_${randomHex(16)}` : id!;
-    this.#handle = given < 0 ? engine.open(this.id) : given;
+    this.#handle = given < 0 ? engine.open(this.id, role) : given;
     this.#engine = engine;
     this.#name = toName(name);
     this.#startedAt = time(at);
+    if (role !== ROLE.starter) return;
     const { execution: x, step } = membersOf(parent ?? ({} as NonNullable<typeof parent>));
-    const fields = { at: this.#startedAt, name: this.#name, ...rest, parent: parent && { x, step } };
+    const rate = engine.rate(this.#handle);
+    const fields = { at: this.#startedAt, name: this.#name, ...rest, parent: parent && { x, step }, rate: rate === 1 ? undefined : rate };
     this.#record(EVENT.start, withMember(toObjectText(fields), "input", toText(input)));
   }
 
@@ -90,6 +93,27 @@ export class Execution {
   /** Records a judgement of the execution, or of the step with id `step`. */
   score(score: { name: string; value: number | boolean | string; step?: string; comment?: string; source?: string }): void {
     this.#record(EVENT.score, toObjectText(score));
+  }
+
+  /** The execution waits for a person, or runs again. */
+  setState(state: "running" | "waiting"): void {
+    this.#record(EVENT.state, toObjectText({ at: Date.now(), state }));
+  }
+
+  /** The execution waits for a person until `answer` is there. */
+  async waitFor<T>(answer: Promise<T>): Promise<T> {
+    this.setState("waiting");
+    try {
+      return await answer;
+    } finally {
+      this.setState("running");
+    }
+  }
+
+  /** Nothing more comes from here; the execution goes on, or ends, elsewhere. Its running steps are cancelled. */
+  leave(): void {
+    for (const step of this.#running) step.cancel("the writer left");
+    this.#engine.leave(this.#handle);
   }
 
   /** The execution has done its work. */
@@ -153,6 +177,7 @@ export class Execution {
       for (const step of this.#running) step.cancel("the execution ended");
       this.#status = status;
       this.#endedAt = Date.now();
+      this.#engine.decide(this.#handle, status === "failed");
     }
     this.#record(EVENT.end, withMember(toObjectText({ status, at: Date.now(), ...fields }), "output", output));
   }
@@ -274,10 +299,4 @@ function time(at: number | undefined): number {
 /** In milliseconds, to the microsecond. */
 function duration(ms: number): number {
   return Math.max(0, Math.round(ms * 1_000) / 1_000) || 0;
-}
-
-function randomHex(bytes: number): string {
-  let hex = "";
-  for (const byte of crypto.getRandomValues(new Uint8Array(bytes))) hex += (byte + 256).toString(16).slice(1);
-  return hex;
 }

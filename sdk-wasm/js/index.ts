@@ -12,6 +12,7 @@
  */
 
 export { Recorder } from "./recorder.js";
+export type { BlobReference } from "./blob.js";
 export type { Execution, Step } from "./execution.js";
 export type {
   Counts,

@@ -49,6 +49,16 @@ export function sessionProvider(source: SessionSource, endpoint: URL): SessionPr
   throw new TypeError("stepseal: `session` must be a session, a URL, a function or { publishableKey }");
 }
 
+/**
+ * Whom a session is for, and then whose recordings it may continue: a line each.
+ * @throws if the token holds no claims
+ */
+export function ownersOf(token: string): string {
+  const [, project, , claims] = token.split(".");
+  const { sub, was = [] } = JSON.parse(atob(claims!.replace(/-/g, "+").replace(/_/g, "/")));
+  return [sub, ...was].map((subject) => `${project} ${encodeURIComponent(subject)}`).join("\n");
+}
+
 /** `path` below the endpoint, which may have a path of its own. */
 export function endpointUrl(endpoint: URL, path: string): URL {
   return new URL(path, `${endpoint.origin}${endpoint.pathname.replace(/\/*$/, "/")}`);
@@ -80,4 +90,13 @@ function installId(): string {
     // No storage: a new name each time.
   }
   return fresh;
+}
+
+/** Forgets this browser's name; the next session that needs one makes another. */
+export function forgetInstall(): void {
+  try {
+    localStorage.removeItem(INSTALL_KEY);
+  } catch {
+    // There was none.
+  }
 }

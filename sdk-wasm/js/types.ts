@@ -27,6 +27,23 @@ export interface RecorderOptions {
   endpoint: string | URL;
   session: SessionSource;
   wasm?: WasmSource | Promise<WasmSource>;
+  /**
+   * Where events wait until the server has them: `durable`, the default, is IndexedDB, so that they outlive the page;
+   * where that is denied, or with `memory`, they live as long as the page. {@link RecorderStatus.storage} says which it is.
+   */
+  storage?: "durable" | "memory";
+  /** Which executions are recorded. Default: all. */
+  sample?: {
+    /** The part that is recorded, 0 to 1, chosen by the executions' ids, so that every page and worker chooses alike. */
+    rate: number;
+    /**
+     * Records the others too, keeps them back until they end, and sends those that failed or whose page died. One
+     * that grows beyond 1 MiB meanwhile is sent. Default false.
+     */
+    keep_failures?: boolean;
+  };
+  /** False: nothing is recorded until {@link Recorder.consent}. Default true. */
+  consent?: boolean;
   batch?: {
     /** Most events of a batch: 1 to 1,000, default 200. */
     max_events?: number;
@@ -37,7 +54,7 @@ export interface RecorderOptions {
   };
 }
 
-/** How many events have met which fate since the recorder began. Each event has exactly one. */
+/** How many events have met which fate since the recorder began, those included that it found from earlier pages. Each event has exactly one. */
 export interface Counts {
   /** The server has them for good. */
   stored: number;
@@ -54,7 +71,9 @@ export interface Counts {
 /** The recorder as it is now. */
 export interface RecorderStatus extends Counts {
   /** `unavailable`: the core could not be loaded or has failed; nothing is recorded. */
-  state: "recording" | "closed" | "unavailable";
+  state: "recording" | "closed" | "unavailable" | "no_consent";
+  /** Whether what is pending outlives the page. */
+  storage: "durable" | "memory";
   /** What went wrong last, for a developer's eyes; `null` while nothing has. */
   last_error: string | null;
 }

@@ -14,9 +14,11 @@
 )]
 
 use crate::state::state;
-use stepseal_protocol::ids::{ExecutionId, WriterId};
+use stepseal_protocol::ids::ExecutionId;
 use stepseal_protocol::keys::SessionKey;
-use stepseal_protocol::record::{Action, Config, EventType, Handle, Mark, Moment, Recorder, Reply};
+use stepseal_protocol::record::{
+    Action, Config, EventType, Handle, Mark, Moment, Recorder, Reply, Role, Sampling,
+};
 
 /// As it stands in every batch's header.
 const SDK: &str = concat!("stepseal-js/", env!("CARGO_PKG_VERSION"));
@@ -31,6 +33,19 @@ pub const SEND: f64 = -1.0;
 pub const RENEW_SESSION: f64 = -2.0;
 /// What [`next`] answers: there is nothing to do until something happens.
 pub const REST: f64 = -3.0;
+/// What [`next`] answers: ask for the turn; see [`turn`].
+pub const TAKE_TURN: f64 = -4.0;
+/// What [`next`] answers: let another have the turn.
+pub const YIELD_TURN: f64 = -5.0;
+
+/// What the host is, in [`start`]: a page, whose requests may outlive it.
+pub const HOST_IS_PAGE: u32 = 1;
+/// Able to get another session.
+pub const HOST_RENEWS: u32 = 2;
+/// In possession of a store that outlives it, or opening one, and of locks for turns.
+pub const HOST_STORES: u32 = 4;
+/// To keep executions that failed, sampled or not.
+pub const HOST_KEEPS_FAILURES: u32 = 8;
 
 /// Makes room for `len` bytes that the next call reads; gives where to write them.
 #[unsafe(no_mangle)]
@@ -43,27 +58,160 @@ pub extern "C" fn input(len: usize) -> *mut u8 {
     input.as_mut_ptr()
 }
 
-/// Starts the instance, once, before anything else. Input: 32 random bytes.
+/// Starts the instance, once, before anything else. Input: 32 random bytes and the name of the queue. `rate` is the part
+/// of all executions that is recorded, where 2^32 - 1 is all.
 #[unsafe(no_mangle)]
-pub extern "C" fn start(events_max: usize, bytes_max: usize, wait_max_ms: f64, page: bool, renewable: bool) {
+pub extern "C" fn start(len: usize, events_max: usize, bytes_max: usize, wait_max_ms: f64, host: u32, rate: u32) {
     let state = state();
-    let Some(seed) = state.input.first_chunk::<KEY_LEN>() else { return };
+    let Some((seed, queue)) = state.input.get(..len).and_then(|input| input.split_first_chunk::<KEY_LEN>()) else {
+        return;
+    };
     let config = Config {
         batch_events_max: events_max,
         batch_bytes_max: bytes_max,
         batch_wait_max_ms: wait_max_ms as u64,
-        page,
-        renewable,
+        page: host & HOST_IS_PAGE != 0,
+        renewable: host & HOST_RENEWS != 0,
+        durable: host & HOST_STORES != 0,
+        turns: host & HOST_STORES != 0,
+        sampling: Sampling { rate, keep_failures: host & HOST_KEEPS_FAILURES != 0 },
         ..Config::new(SDK)
     };
-    state.recorder = Some(Recorder::new(config, *seed));
+    let queue = core::str::from_utf8(queue).unwrap_or_default();
+    state.recorder = Some(Recorder::new(config, *seed, queue));
 }
 
-/// The handle of a new writer, or -1 if the input is no execution id.
+/// The handle of a new writer, or -1 if the input is no execution id. `role`: 0 starter, 1 successor, 2 companion.
 #[unsafe(no_mangle)]
-pub extern "C" fn open(len: usize) -> i32 {
+pub extern "C" fn open(len: usize, role: u32) -> i32 {
     let Some((id, recorder)) = state().text_and_recorder(len) else { return -1 };
-    ExecutionId::parse(id).map_or(-1, |execution| recorder.open(execution, WriterId::default()).0 as i32)
+    let role = match role {
+        0 => Role::Starter,
+        1 => Role::Successor,
+        _ => Role::Companion,
+    };
+    ExecutionId::parse(id).map_or(-1, |execution| recorder.open(execution, role).0 as i32)
+}
+
+/// The weight to stand as `rate` in the start of a writer's execution.
+#[unsafe(no_mangle)]
+pub extern "C" fn rate(handle: u32) -> f64 {
+    state().recorder.as_ref().map_or(1.0, |recorder| recorder.rate(Handle(handle)))
+}
+
+/// Whether an execution is wanted whose end decides that.
+#[unsafe(no_mangle)]
+pub extern "C" fn decide(handle: u32, is_wanted: bool) {
+    if let Some(recorder) = &mut state().recorder {
+        recorder.decide(Handle(handle), is_wanted);
+    }
+}
+
+/// Ends a writer whose execution goes on without it.
+#[unsafe(no_mangle)]
+pub extern "C" fn leave(handle: u32, now: f64) {
+    if let Some(recorder) = &mut state().recorder {
+        recorder.leave(Handle(handle), now as u64);
+    }
+}
+
+/// Forgets everything that has no fate. Input: the reason.
+#[unsafe(no_mangle)]
+pub extern "C" fn purge(len: usize) {
+    if let Some((reason, recorder)) = state().text_and_recorder(len) {
+        recorder.purge(reason);
+    }
+}
+
+/// How the store is: 0 absent, 1 opened, 2 full.
+#[unsafe(no_mangle)]
+pub extern "C" fn store(condition: u32) {
+    let Some(recorder) = &mut state().recorder else { return };
+    match condition {
+        0 => recorder.store_failed(),
+        1 => recorder.store_opened(),
+        _ => recorder.store_is_full(),
+    }
+}
+
+/// All changes for the store since the last call: their number for [`saved`], to be read at [`output`], or 0 if there
+/// are none. For each change: the lengths of key and value, four bytes each, little-endian (the value's is 2^32 - 1 if the key
+/// is to be deleted); key; value.
+#[unsafe(no_mangle)]
+pub extern "C" fn changes(wall: f64) -> u32 {
+    let state = state();
+    let changes = state.recorder.as_mut().and_then(|recorder| recorder.take_changes(wall as u64));
+    let (transaction, output) = changes.unwrap_or_default();
+    state.output = output;
+    transaction
+}
+
+/// The store has made all changes up to this number.
+#[unsafe(no_mangle)]
+pub extern "C" fn saved(transaction: u32) {
+    if let Some(recorder) = &mut state().recorder {
+        recorder.saved(transaction);
+    }
+}
+
+/// One entry of a queue that is taken over. Input: the key without the queue's name and slash, and the value.
+#[unsafe(no_mangle)]
+pub extern "C" fn restore(key_len: usize, len: usize) {
+    let Some((text, recorder)) = state().text_and_recorder(len) else { return };
+    if let Some((key, value)) = text.split_at_checked(key_len) {
+        recorder.restore(key, value);
+    }
+}
+
+/// Takes over the queue whose entries have been restored; gives its number. Input: its name.
+#[unsafe(no_mangle)]
+pub extern "C" fn adopt(len: usize, now: f64, wall: f64) -> u32 {
+    state().text_and_recorder(len).map_or(0, |(name, recorder)| recorder.adopt(name, moment(now, wall)))
+}
+
+/// Whether nothing is left of an adopted queue that this recorder would handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn drained(queue: u32) -> bool {
+    state().recorder.as_ref().is_none_or(|recorder| recorder.is_drained(queue))
+}
+
+/// Leaves an adopted queue to whoever takes it next.
+#[unsafe(no_mangle)]
+pub extern "C" fn abandon(queue: u32) {
+    if let Some(recorder) = &mut state().recorder {
+        recorder.abandon(queue);
+    }
+}
+
+/// Somebody else has taken over the own queue. Input: the name of the next.
+#[unsafe(no_mangle)]
+pub extern "C" fn hand_over(len: usize) {
+    if let Some((name, recorder)) = state().text_and_recorder(len) {
+        recorder.hand_over(name);
+    }
+}
+
+/// Whether it is this recorder's turn to send.
+#[unsafe(no_mangle)]
+pub extern "C" fn turn(is_taken: bool) {
+    let Some(recorder) = &mut state().recorder else { return };
+    if is_taken { recorder.turn_taken() } else { recorder.turn_lost() }
+}
+
+/// The server asked an earlier recorder to be left alone for so long from now.
+#[unsafe(no_mangle)]
+pub extern "C" fn hold(ms: f64, now: f64, wall: f64) {
+    if let Some(recorder) = &mut state().recorder {
+        recorder.hold(ms as u64, moment(now, wall));
+    }
+}
+
+/// Whom the host saw last. Input: the owner's name.
+#[unsafe(no_mangle)]
+pub extern "C" fn presume_owner(len: usize) {
+    if let Some((owner, recorder)) = state().text_and_recorder(len) {
+        recorder.presume_owner(owner);
+    }
 }
 
 /// Records the event of type number `event`, whose fields are the input. Whether [`next`] may have something new.
@@ -85,7 +233,8 @@ pub extern "C" fn settled(mark: u32) -> bool {
     state().recorder.as_ref().is_none_or(|recorder| recorder.is_settled(Mark(mark)) || recorder.is_stuck())
 }
 
-/// Takes a session; false if it cannot be used. Input: its key's 32 bytes and its token. A `server_time` below 0
+/// Takes a session; false if it cannot be used. Input: its key's 32 bytes, a line with its token, and its owners, one a
+/// line: whom it is for, and whose recordings it may continue. A `server_time` below 0
 /// is unknown.
 #[unsafe(no_mangle)]
 pub extern "C" fn session(len: usize, expires_at: f64, server_time: f64, now: f64, wall: f64) -> bool {
@@ -93,12 +242,13 @@ pub extern "C" fn session(len: usize, expires_at: f64, server_time: f64, now: f6
     let Some(recorder) = &mut state.recorder else { return false };
     // Taken, so that the key does not stay in the buffer.
     let input = core::mem::take(&mut state.input);
-    let Some((key, token)) = input.get(..len).and_then(|input| input.split_first_chunk::<KEY_LEN>()) else {
+    let Some((key, text)) = input.get(..len).and_then(|input| input.split_first_chunk::<KEY_LEN>()) else {
         return false;
     };
-    let Ok(token) = core::str::from_utf8(token) else { return false };
+    let Ok(text) = core::str::from_utf8(text) else { return false };
+    let (token, owners) = text.split_once('\n').unwrap_or((text, ""));
     let key = SessionKey::from_bytes(*key);
-    recorder.accept_session(token, key, expires_at as u64, known(server_time), moment(now, wall)).is_ok()
+    recorder.accept_session(token, key, expires_at as u64, known(server_time), owners, moment(now, wall)).is_ok()
 }
 
 /// No session could be got.
@@ -120,6 +270,8 @@ pub extern "C" fn next(now: f64, wall: f64) -> f64 {
             SEND
         }
         Action::RenewSession => RENEW_SESSION,
+        Action::TakeTurn => TAKE_TURN,
+        Action::YieldTurn => YIELD_TURN,
         Action::Wait(ms) => ms as f64,
         Action::Rest => REST,
     }
@@ -224,10 +376,16 @@ pub extern "C" fn reason_count(index: usize) -> f64 {
     recorder.and_then(|recorder| recorder.reasons().nth(index)).map_or(0.0, |(_, count)| count as f64)
 }
 
-/// Where the text that the last call made stands in memory.
+/// Where what the last call made stands in memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn output() -> *const u8 {
     state().output.as_ptr()
+}
+
+/// How long that is, in bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn output_len() -> usize {
+    state().output.len()
 }
 
 fn event_type(number: u32) -> EventType {

@@ -1,6 +1,5 @@
 //! What one instance of the module keeps: a recorder, and the buffers at its boundary.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use stepseal_protocol::record::{Attempt, Recorder};
@@ -11,8 +10,8 @@ pub(crate) struct State {
     pub(crate) recorder: Option<Recorder>,
     /// What JavaScript wrote for the next call.
     pub(crate) input: Vec<u8>,
-    /// A text for JavaScript to read after the last call.
-    pub(crate) output: String,
+    /// What JavaScript reads after the last call.
+    pub(crate) output: Vec<u8>,
     /// The attempt handed out last.
     pub(crate) attempt: Option<Attempt>,
 }
@@ -38,7 +37,7 @@ unsafe impl Sync for Instance {}
 static INSTANCE: Instance = Instance(UnsafeCell::new(State {
     recorder: None,
     input: Vec::new(),
-    output: String::new(),
+    output: Vec::new(),
     attempt: None,
 }));
 

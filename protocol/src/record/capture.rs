@@ -4,6 +4,7 @@
 //! white space, no deeper than the server reads, and every string in it is Unicode. Redaction belongs
 //! here too, because this is the one place that every recorded value passes before it is kept.
 
+use super::shrink::shorten;
 use crate::limits::DEPTH_MAX;
 use alloc::vec::Vec;
 
@@ -30,6 +31,16 @@ impl Fields {
     /// The text between the braces.
     pub(super) fn members(&self) -> &[u8] {
         &self.0[1..self.0.len() - 1]
+    }
+
+    /// The text of an object that this crate wrote.
+    pub(super) fn own(text: Vec<u8>) -> Self {
+        Self(text)
+    }
+
+    /// Shortens the largest values until the text has at most `max` bytes; says whether it has.
+    pub(super) fn shorten(&mut self, max: usize) -> bool {
+        shorten(&mut self.0, max)
     }
 
     /// The same fields with `range` of the text replaced by `value`, which is valid JSON no deeper than

@@ -1,12 +1,11 @@
 //! The lines of a batch's body (SPEC.md, "Body").
 
 use super::tally::plain;
-use crate::digest::BodyDigest;
 use crate::ids::{ExecutionId, WriterId};
 use crate::keys::decimal;
 use alloc::vec::Vec;
 
-/// No header of ours is longer than this, in bytes: its longest values come to 330.
+/// No header of ours is longer than this, in bytes: its longest values come to 358.
 pub(super) const HEADER_MAX: usize = 400;
 
 /// A body's first line.
@@ -14,9 +13,12 @@ pub(super) struct Header<'a> {
     pub(super) execution: &'a ExecutionId,
     pub(super) writer: &'a WriterId,
     pub(super) k: u64,
-    pub(super) prev: Option<BodyDigest>,
+    /// The digest of the writer's body before it, as base64url; empty if there is none.
+    pub(super) prev: &'a str,
     pub(super) n: u64,
     pub(super) clock_offset_ms: i64,
+    /// Executions that this client had to drop.
+    pub(super) lost: u64,
     pub(super) sdk: &'a str,
     pub(super) fin: bool,
 }
@@ -32,14 +34,15 @@ impl Header<'_> {
         text(out, "\",\"k\":");
         number(out, self.k);
         text(out, ",\"prev\":\"");
-        if let Some(prev) = self.prev {
-            text(out, &prev.to_base64url());
-        }
+        text(out, self.prev);
         text(out, "\",\"n\":");
         number(out, self.n);
         if self.clock_offset_ms != 0 {
             text(out, if self.clock_offset_ms < 0 { ",\"off\":-" } else { ",\"off\":" });
             number(out, self.clock_offset_ms.unsigned_abs());
+        }
+        if self.lost != 0 {
+            number_member(out, "lost", self.lost);
         }
         text(out, ",\"sdk\":\"");
         text(out, self.sdk);
@@ -90,7 +93,8 @@ pub(super) fn number(out: &mut Vec<u8>, value: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyDigest, ExecutionId, HEADER_MAX, Header, WriterId};
+    use super::{ExecutionId, HEADER_MAX, Header, WriterId};
+    use crate::digest::BodyDigest;
     use alloc::vec::Vec;
 
     #[test]
@@ -101,9 +105,10 @@ mod tests {
             execution: &ExecutionId::parse(&"x".repeat(64)).unwrap(),
             writer: &WriterId::parse(&"w".repeat(32)).unwrap(),
             k: longest,
-            prev: Some(BodyDigest::of(b"")),
+            prev: &BodyDigest::of(b"").to_base64url(),
             n: longest,
             clock_offset_ms: i64::MIN,
+            lost: longest,
             sdk: &"s".repeat(32),
             fin: true,
         }

@@ -1,6 +1,6 @@
 //! Randomness from one seed.
 
-use crate::ids::BatchId;
+use crate::ids::{BatchId, WriterId};
 use alloc::string::String;
 use sha2::{Digest, Sha256};
 
@@ -21,6 +21,12 @@ impl Random {
         let mut text = String::from("bat_");
         text.push_str(&crate::encoding::hex_encode(&self.draw()[..16]));
         BatchId::parse(&text).expect("`bat_` and 32 hex digits fit the grammar")
+    }
+
+    /// A new writer id: 16 hex digits.
+    pub(super) fn writer_id(&mut self) -> WriterId {
+        let text = crate::encoding::hex_encode(&self.draw()[..8]);
+        WriterId::parse(&text).expect("16 hex digits fit the grammar")
     }
 
     /// A number below `bound`, which is small against 2^64; 0 for the bound 0.

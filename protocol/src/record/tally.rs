@@ -40,6 +40,16 @@ impl Tally {
         self.counts.pending += 1;
     }
 
+    /// Events that an earlier recorder left.
+    pub(super) fn restored(&mut self, events: u64) {
+        self.counts.pending += events;
+    }
+
+    /// Events that are another recorder's from now on, or that nobody wants.
+    pub(super) fn handed_over(&mut self, events: u64) {
+        self.settle(events);
+    }
+
     pub(super) fn stored(&mut self, events: u64) {
         self.settle(events);
         self.counts.stored += events;

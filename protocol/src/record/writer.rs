@@ -2,18 +2,21 @@
 
 use super::capture::{Fields, Malformed, capture};
 use super::line::{self, HEADER_MAX, Header};
+use super::journal::Journal;
 use super::messages::{MessageList, MessageTable};
 use super::outbox::Batch;
+use super::owners::Owner;
 use super::shared::Shared;
+use super::shrink::shorten;
 use crate::digest::BodyDigest;
 use crate::ids::{ExecutionId, WriterId};
-use crate::limits::BODY_MAX;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Longest line of an event, line break included: alone in a batch it must pass the server.
-const LINE_MAX: usize = BODY_MAX - HEADER_MAX;
+/// Longest line of an event, line break included. Its largest values are shortened to fit: alone in a batch it
+/// must pass the server, and a page must be able to handle it between two frames.
+pub(super) const LINE_MAX: usize = 250_000;
 /// What a line has beside the event's fields, at most, in bytes.
 const LINE_OVERHEAD: usize = 64;
 
@@ -65,14 +68,29 @@ impl Loss {
     }
 }
 
+/// Where a writer stands: what somebody needs to go on where it ended.
+#[derive(Clone)]
+pub(super) struct Position {
+    /// The queue it writes to, and its number there.
+    pub(super) queue: u32,
+    pub(super) number: u32,
+    pub(super) execution: ExecutionId,
+    pub(super) id: WriterId,
+    pub(super) owner: Owner,
+    /// Whether the execution ends with it; other writers come and go.
+    pub(super) is_main: bool,
+    /// Whether its execution's end decides if it is wanted.
+    pub(super) held: bool,
+    pub(super) next_k: u64,
+    pub(super) next_n: u64,
+    /// Digest of the last body, as base64url.
+    pub(super) prev: String,
+}
+
 pub(super) struct Writer {
-    /// Where the recorder keeps this writer.
-    slot: usize,
-    execution: ExecutionId,
-    id: WriterId,
-    next_n: u64,
-    next_k: u64,
-    prev: Option<BodyDigest>,
+    position: Position,
+    /// Whether the store has the position as it is. There is nothing to store before the first event.
+    is_saved: bool,
     /// Lines not yet cut.
     lines: Vec<u8>,
     line_count: u64,
@@ -80,26 +98,111 @@ pub(super) struct Writer {
     dropped_count: u64,
     /// When the first of them was written, on the monotonic clock.
     lines_since: u64,
+    /// How many bytes of the lines, and how many lines, the store has.
+    saved_lines: (usize, u64),
+    /// The numbers under which the store has them.
+    saved_at: Vec<u64>,
+    /// Bytes that were cut while it is held.
+    held_bytes: usize,
     messages: MessageTable,
     losses: Vec<Loss>,
 }
 
+/// What the store does not have of a writer.
+pub(super) struct Unsaved<'a> {
+    /// Whether the position is another.
+    pub(super) is_moved: bool,
+    /// Number of the first of the lines.
+    pub(super) n: u64,
+    pub(super) lines: &'a [u8],
+}
+
 impl Writer {
-    pub(super) fn new(slot: usize, execution: ExecutionId, id: WriterId) -> Self {
+    pub(super) fn new(position: Position) -> Self {
         Self {
-            slot,
-            execution,
-            id,
-            next_n: 0,
-            next_k: 0,
-            prev: None,
+            position,
+            is_saved: false,
             lines: Vec::new(),
             line_count: 0,
             dropped_count: 0,
             lines_since: 0,
+            saved_lines: (0, 0),
+            saved_at: Vec::new(),
+            held_bytes: 0,
             messages: MessageTable::default(),
             losses: Vec::new(),
         }
+    }
+
+    /// A writer whose process is gone, as the store has it, with its lines that were not cut.
+    pub(super) fn restored(position: Position, saved_lines: &[(u64, &str)]) -> Self {
+        let mut writer = Self::new(position);
+        writer.is_saved = true;
+        for (n, lines) in saved_lines {
+            // What does not follow on belongs to a batch that is cut.
+            if *n == writer.position.next_n {
+                writer.lines.extend_from_slice(lines.as_bytes());
+                let count = lines.bytes().filter(|byte| *byte == b'\n').count() as u64;
+                writer.line_count += count;
+                writer.position.next_n += count;
+            }
+            writer.saved_at.push(*n);
+        }
+        writer
+    }
+
+    /// Where it stands, as if what is not cut had never been.
+    pub(super) fn position(&self) -> Position {
+        Position { next_n: self.position.next_n - self.line_count, ..self.position.clone() }
+    }
+
+    pub(super) fn at(&self) -> &Position {
+        &self.position
+    }
+
+    /// How many of its events are neither cut nor dropped.
+    pub(super) fn uncut(&self) -> u64 {
+        self.line_count - self.dropped_count
+    }
+
+    /// What the store does not have yet; it has it from now on.
+    pub(super) fn save(&mut self) -> Unsaved<'_> {
+        let is_moved = !self.is_saved && self.position.next_n != 0;
+        self.is_saved |= is_moved;
+        let (bytes, lines) = core::mem::replace(&mut self.saved_lines, (self.lines.len(), self.line_count));
+        let n = self.position.next_n - self.line_count + lines;
+        let lines = &self.lines[bytes..];
+        if !lines.is_empty() {
+            self.saved_at.push(n);
+        }
+        Unsaved { is_moved, n, lines }
+    }
+
+    /// What the store has of it is to be deleted.
+    pub(super) fn forget(&mut self, journal: &mut Journal) {
+        let Position { queue, number, .. } = self.position;
+        journal.forget(queue, b'w', number, None);
+        for n in self.saved_at.drain(..) {
+            journal.forget(queue, b'l', number, Some(n));
+        }
+    }
+
+    /// The store shall have it all again, under its new owner.
+    pub(super) fn belong_to(&mut self, owner: Owner) {
+        self.position.owner = owner;
+        self.is_saved = false;
+    }
+
+    /// Its execution is wanted.
+    pub(super) fn release(&mut self) {
+        self.position.held = false;
+        self.is_saved = false;
+    }
+
+    /// Begins anew as another writer, in the place of what somebody else has ended.
+    pub(super) fn begin_anew(&mut self, id: WriterId) {
+        let position = Position { id, next_k: 0, next_n: 0, prev: String::new(), ..self.position() };
+        *self = Self::new(position);
     }
 
     /// Records one event and whatever has to precede it, cutting batches as they fill up.
@@ -111,40 +214,81 @@ impl Writer {
             Err(Malformed) if fields.is_empty() => self.drop_event("too_large", now, shared),
             Err(Malformed) => self.drop_event("malformed", now, shared),
         }
-        if event == EventType::End || self.is_full(shared) {
+        if event == EventType::End {
+            self.cut_last(false, shared);
+        } else if self.is_full(shared) {
             self.cut(shared);
+        }
+    }
+
+    /// Records one event of the recorder's own; `fields` is its JSON object.
+    pub(super) fn record_own(&mut self, event: EventType, fields: Vec<u8>, now: u64, shared: &mut Shared) {
+        self.record_captured(event, Fields::own(fields), now, shared);
+        if event == EventType::End {
+            self.cut_last(false, shared);
         }
     }
 
     /// Cuts what there is into a batch.
     pub(super) fn cut(&mut self, shared: &mut Shared) {
-        if self.line_count == 0 {
-            return;
+        if self.line_count != 0 {
+            self.cut_batch(false, false, shared);
+            self.is_saved = false;
         }
-        let n = self.next_n - self.line_count;
+    }
+
+    /// Cuts what there is into the last batch; `fin` says so where no `end` does.
+    pub(super) fn cut_last(&mut self, fin: bool, shared: &mut Shared) {
+        self.cut_batch(true, fin, shared);
+        self.forget(&mut shared.journal);
+    }
+
+    fn cut_batch(&mut self, ends: bool, fin: bool, shared: &mut Shared) {
+        let Position { queue, number, .. } = self.position;
+        let n = self.position.next_n - self.line_count;
         let mut body = Vec::with_capacity(HEADER_MAX + self.lines.len());
+        let position = &mut self.position;
         Header {
-            execution: &self.execution,
-            writer: &self.id,
-            k: self.next_k,
-            prev: self.prev,
+            execution: &position.execution,
+            writer: &position.id,
+            k: position.next_k,
+            prev: &position.prev,
             n,
             clock_offset_ms: shared.clock.offset_ms(),
+            lost: shared.lost,
             sdk: shared.sdk,
-            fin: false,
+            fin,
         }
         .write(&mut body);
         body.append(&mut self.lines);
-        self.prev = Some(BodyDigest::of(&body));
-        self.next_k += 1;
+        position.prev = BodyDigest::of(&body).to_base64url();
+        self.held_bytes += body.len();
+        for n in self.saved_at.drain(..) {
+            shared.journal.forget(queue, b'l', number, Some(n));
+        }
+        self.saved_lines = (0, 0);
         shared.outbox.push(Batch {
             id: shared.random.batch_id(),
-            writer: self.slot,
+            queue: 0,
+            number: 0,
+            execution: position.execution.clone(),
+            writer_id: position.id.clone(),
+            owner: position.owner,
+            k: position.next_k,
             n,
             count: core::mem::take(&mut self.line_count),
             dropped: core::mem::take(&mut self.dropped_count),
+            ends,
+            held: position.held,
+            cut_at: shared.wall_ms,
             body,
         });
+        position.next_k += 1;
+    }
+
+    /// How many bytes wait for its execution's end to decide.
+    pub(super) fn held_bytes(&self) -> usize {
+        if self.position.held { self.held_bytes } else { 0 }
     }
 
     /// When the first line not yet cut was written.
@@ -170,9 +314,9 @@ impl Writer {
         for at in 0..self.losses.len() {
             let loss = &mut self.losses[at];
             if loss.reported_by.is_none() {
-                loss.reported_by = Some(self.next_n);
+                loss.reported_by = Some(self.position.next_n);
                 let mut text = Vec::new();
-                line::drop_line(&mut text, self.next_n, &loss.reason, loss.events.start, loss.events.end - 1);
+                line::drop_line(&mut text, self.position.next_n, &loss.reason, loss.events.start, loss.events.end - 1);
                 self.append(&text, now, shared);
             }
         }
@@ -182,14 +326,17 @@ impl Writer {
         if matches!(event, EventType::Open | EventType::Step) {
             self.send_messages_once(&mut fields, now, shared);
         }
+        if !fields.shorten(LINE_MAX - LINE_OVERHEAD) {
+            return self.drop_event("too_large", now, shared);
+        }
         let mut text = Vec::with_capacity(fields.as_bytes().len() + LINE_OVERHEAD);
-        line::begin(&mut text, event.as_str(), self.next_n);
+        line::begin(&mut text, event.as_str(), self.position.next_n);
         if !fields.members().is_empty() {
             text.push(b',');
             text.extend_from_slice(fields.members());
         }
         if event == EventType::End {
-            line::number_member(&mut text, "last", self.next_n);
+            line::number_member(&mut text, "last", self.position.next_n);
         }
         line::end(&mut text);
         self.append(&text, now, shared);
@@ -210,12 +357,18 @@ impl Writer {
 
     fn send_message(&mut self, message: &[u8], now: u64, shared: &mut Shared) -> usize {
         let index = self.messages.next_index();
-        let n = self.next_n;
-        let mut text = Vec::with_capacity(message.len() + LINE_OVERHEAD);
+        let n = self.position.next_n;
+        let mut value = Vec::with_capacity(message.len() + LINE_OVERHEAD);
+        line::text(&mut value, "{\"v\":");
+        value.extend_from_slice(message);
+        value.push(b'}');
+        // A message is an object, so a marker can stand for it as a whole: this always fits.
+        shorten(&mut value, LINE_MAX - LINE_OVERHEAD);
+        let mut text = Vec::with_capacity(value.len() + LINE_OVERHEAD);
         line::begin(&mut text, "msg", n);
         line::number_member(&mut text, "i", index as u64);
-        line::text(&mut text, ",\"v\":");
-        text.extend_from_slice(message);
+        text.push(b',');
+        text.extend_from_slice(&value[1..value.len() - 1]);
         line::end(&mut text);
         self.messages.add(message, n);
         self.append(&text, now, shared);
@@ -224,9 +377,6 @@ impl Writer {
 
     /// Appends a line that already carries the next number.
     fn append(&mut self, text: &[u8], now: u64, shared: &mut Shared) {
-        if text.len() > LINE_MAX {
-            return self.drop_event("too_large", now, shared);
-        }
         shared.tally.recorded();
         self.push_line(text, now, shared);
     }
@@ -234,7 +384,7 @@ impl Writer {
     /// Puts a `drop` in the place of the event that would have had the next number.
     fn drop_event(&mut self, reason: &str, now: u64, shared: &mut Shared) {
         let mut text = Vec::new();
-        line::drop_line(&mut text, self.next_n, reason, self.next_n, self.next_n);
+        line::drop_line(&mut text, self.position.next_n, reason, self.position.next_n, self.position.next_n);
         shared.tally.recorded();
         shared.tally.dropped(1, reason);
         self.push_line(&text, now, shared);
@@ -250,7 +400,7 @@ impl Writer {
         }
         self.lines.extend_from_slice(text);
         self.line_count += 1;
-        self.next_n += 1;
+        self.position.next_n += 1;
     }
 
     fn is_full(&self, shared: &Shared) -> bool {
