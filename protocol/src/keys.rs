@@ -56,10 +56,30 @@ impl Root {
         ))
     }
 
+    /// The key that seals the bodies of `project`.
+    pub fn body_key(&self, project: &ProjectId) -> DataKey {
+        DataKey(self.purpose_key("at-rest-body", Some(project)).0)
+    }
+
+    /// The key that seals the labels of `project`.
+    pub fn label_key(&self, project: &ProjectId) -> DataKey {
+        DataKey(self.purpose_key("at-rest-label", Some(project)).0)
+    }
+
     /// A key for a use of its own: receipts, cursors, digests of API keys. `label` keeps the uses apart.
     pub fn purpose_key(&self, label: &'static str, project: Option<&ProjectId>) -> PurposeKey {
         let project = project.map_or("", ProjectId::as_str);
         PurposeKey(derive(&self.0, &[b"stepseal/", label.as_bytes(), b"/v1", &[0], project.as_bytes()]))
+    }
+}
+
+/// A key that encrypts what is stored.
+pub struct DataKey([u8; KEY_LEN]);
+
+impl DataKey {
+    /// Lets the key out, to the cipher that is to use it.
+    pub const fn expose(&self) -> &[u8; KEY_LEN] {
+        &self.0
     }
 }
 
@@ -190,7 +210,7 @@ macro_rules! redacted {
         }
     )*};
 }
-redacted!(Root, ProjectSecret, SessionKey, PurposeKey);
+redacted!(Root, DataKey, ProjectSecret, SessionKey, PurposeKey);
 
 fn derive(key: &[u8; KEY_LEN], info: &[&[u8]]) -> [u8; KEY_LEN] {
     let mut out = [0; KEY_LEN];
