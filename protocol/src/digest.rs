@@ -1,7 +1,8 @@
 //! The digest that names a batch's content: SHA-256 of its uncompressed NDJSON.
 
-use crate::encoding::{base64url_encode, hex_encode};
+use crate::encoding::{base64url_encode, hex_encode, push_base64};
 use alloc::string::String;
+use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of a batch's uncompressed body. Chains (`prev`), conflicts and receipts use it.
@@ -22,6 +23,11 @@ impl BodyDigest {
     /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Appends [`to_base64url`](Self::to_base64url)'s 43 characters.
+    pub(crate) fn push_base64url(self, out: &mut Vec<u8>) {
+        push_base64(out, &self.0, true);
     }
 
     /// 43 characters, as `prev` is written.

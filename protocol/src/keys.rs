@@ -6,9 +6,10 @@
 //!
 //! None of these types prints or serialises its bytes by accident; the methods that let them out say so.
 
-use crate::encoding::{InvalidEncoding, base64_decode, base64_encode};
+use crate::encoding::{InvalidEncoding, base64_decode, base64_encode, push_base64};
 use crate::ids::{BatchId, KeyId, ProjectId};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -158,10 +159,16 @@ pub trait BatchKey {
 
     /// `v1,` and base64 of HMAC-SHA256 over `<batch id>.<ts>.<body>`.
     fn sign(&self, batch_id: &BatchId, ts: u64, body: &[u8]) -> String {
+        let mut text = Vec::new();
+        self.push_signature(&mut text, batch_id, ts, body);
+        String::from_utf8(text).expect("base64 is ASCII")
+    }
+
+    /// Appends [`sign`](Self::sign)'s text.
+    fn push_signature(&self, out: &mut Vec<u8>, batch_id: &BatchId, ts: u64, body: &[u8]) {
         let tag = batch_mac(self.bytes(), batch_id, ts, body).finalize().into_bytes();
-        let mut text = String::from(SIGNATURE_PREFIX);
-        text.push_str(&base64_encode(&tag));
-        text
+        out.extend_from_slice(SIGNATURE_PREFIX.as_bytes());
+        push_base64(out, &tag, false);
     }
 
     /// Whether `signature` signs this batch, compared in constant time.
@@ -226,7 +233,7 @@ fn hmac(key: &[u8]) -> Hmac<Sha256> {
 
 fn batch_mac(key: &[u8; KEY_LEN], batch_id: &BatchId, ts: u64, body: &[u8]) -> Hmac<Sha256> {
     let mut mac = hmac(key);
-    mac.update(batch_id.as_str().as_bytes());
+    mac.update(batch_id.as_bytes());
     mac.update(b".");
     mac.update(decimal(ts, &mut [0; 20]));
     mac.update(b".");

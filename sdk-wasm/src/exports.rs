@@ -154,19 +154,19 @@ pub extern "C" fn saved(transaction: u32) {
     }
 }
 
-/// One entry of a queue that is taken over. Input: the key without the queue's name and slash, and the value.
+/// Takes over a queue whose entries are restored next; gives its number. Input: its name.
 #[unsafe(no_mangle)]
-pub extern "C" fn restore(key_len: usize, len: usize) {
-    let Some((text, recorder)) = state().text_and_recorder(len) else { return };
-    if let Some((key, value)) = text.split_at_checked(key_len) {
-        recorder.restore(key, value);
-    }
+pub extern "C" fn adopt(len: usize) -> u32 {
+    state().text_and_recorder(len).map_or(0, |(name, recorder)| recorder.adopt(name))
 }
 
-/// Takes over the queue whose entries have been restored; gives its number. Input: its name.
+/// One entry of the queue adopted last. Input: the key without the queue's name and slash, and the value.
 #[unsafe(no_mangle)]
-pub extern "C" fn adopt(len: usize, now: f64, wall: f64) -> u32 {
-    state().text_and_recorder(len).map_or(0, |(name, recorder)| recorder.adopt(name, moment(now, wall)))
+pub extern "C" fn restore(key_len: usize, len: usize, now: f64, wall: f64) {
+    let Some((text, recorder)) = state().text_and_recorder(len) else { return };
+    if let Some((key, value)) = text.split_at_checked(key_len) {
+        recorder.restore(key, value, moment(now, wall));
+    }
 }
 
 /// Whether nothing is left of an adopted queue that this recorder would handle.

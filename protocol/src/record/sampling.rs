@@ -20,7 +20,7 @@ impl Sampling {
 /// Whether an execution is among the part `rate`: the first four bytes of its id's SHA-256, as a big-endian number, are
 /// not above it (and it is not 0).
 pub(super) fn is_sampled(execution: &ExecutionId, rate: u32) -> bool {
-    let digest = Sha256::digest(execution.as_str());
+    let digest = Sha256::digest(execution.as_bytes());
     let place = digest[..4].iter().fold(0_u32, |place, byte| place << 8 | u32::from(*byte));
     rate != 0 && place <= rate
 }

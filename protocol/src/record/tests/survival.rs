@@ -80,10 +80,11 @@ impl Page {
         queues.dedup();
         queues.retain(|queue| *queue != own);
         queues.into_iter().map(|queue| {
+            let number = self.recorder.adopt(queue);
             for (key, value) in store.iter().filter_map(|(key, value)| Some((key.strip_prefix(queue)?.strip_prefix('/')?, value))) {
-                self.recorder.restore(key, core::str::from_utf8(value).unwrap());
+                self.recorder.restore(key, core::str::from_utf8(value).unwrap(), self.now);
             }
-            self.recorder.adopt(queue, self.now)
+            number
         }).collect()
     }
 
