@@ -15,9 +15,20 @@ pub struct InvalidId {
     pub grammar: &'static str,
 }
 
-fn is_identifier(text: &[u8], min: usize, max: usize) -> bool {
-    (min..=max).contains(&text.len())
-        && text.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'-')
+/// Copies an identifier of at least `min` characters; gives how long it is. One function for all lengths, because
+/// the page pays for each.
+#[inline(never)]
+fn fill(into: &mut [u8], text: &[u8], min: usize) -> Option<u8> {
+    if text.len() < min || text.len() > into.len() {
+        return None;
+    }
+    for (into, byte) in into.iter_mut().zip(text) {
+        if !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+            return None;
+        }
+        *into = *byte;
+    }
+    u8::try_from(text.len()).ok()
 }
 
 /// Up to `N` bytes of an identifier in place: they are copied and compared all the time.
@@ -31,16 +42,9 @@ impl<const N: usize> Text<N> {
     pub(crate) const EMPTY: Self = Self { bytes: [0; N], len: 0 };
 
     /// `None` if there are fewer than `min` characters, more than `N`, or others than the grammar's.
-    #[inline(never)]
     pub(crate) fn parse(text: &[u8], min: usize) -> Option<Self> {
-        if !is_identifier(text, min, N) {
-            return None;
-        }
         let mut parsed = Self::EMPTY;
-        parsed.bytes[..text.len()].copy_from_slice(text);
-        #[expect(clippy::cast_possible_truncation, reason = "no identifier is longer than 64")]
-        let len = text.len() as u8;
-        parsed.len = len;
+        parsed.len = fill(&mut parsed.bytes, text, min)?;
         Some(parsed)
     }
 

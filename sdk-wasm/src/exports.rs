@@ -17,13 +17,13 @@ use crate::state::state;
 use stepseal_protocol::ids::ExecutionId;
 use stepseal_protocol::keys::SessionKey;
 use stepseal_protocol::record::{
-    Action, Config, EventType, Handle, Mark, Moment, Recorder, Reply, Role, Sampling,
+    Action, Config, EventType, Handle, Mark, Moment, Recorder, Reply, Role, Sampling, until,
 };
 
 /// As it stands in every batch's header.
 const SDK: &str = concat!("stepseal-js/", env!("CARGO_PKG_VERSION"));
 /// Length of a seed and of a session's key.
-const KEY_LEN: usize = 32;
+pub(crate) const KEY_LEN: usize = 32;
 /// More unused input than this is given back.
 const INPUT_KEPT: usize = 1 << 20;
 
@@ -63,9 +63,7 @@ pub extern "C" fn input(len: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 pub extern "C" fn start(len: usize, events_max: usize, bytes_max: usize, wait_max_ms: f64, host: u32, rate: u32) {
     let state = state();
-    let Some((seed, queue)) = state.input.get(..len).and_then(|input| input.split_first_chunk::<KEY_LEN>()) else {
-        return;
-    };
+    let Some((seed, queue)) = state.take_secret_and_text(len) else { return };
     let config = Config {
         batch_events_max: events_max,
         batch_bytes_max: bytes_max,
@@ -77,8 +75,8 @@ pub extern "C" fn start(len: usize, events_max: usize, bytes_max: usize, wait_ma
         sampling: Sampling { rate, keep_failures: host & HOST_KEEPS_FAILURES != 0 },
         ..Config::new(SDK)
     };
-    let queue = core::str::from_utf8(queue).unwrap_or_default();
-    state.recorder = Some(Recorder::new(config, *seed, queue));
+    // There was none. Saying so saves the code that would drop one.
+    core::mem::forget(state.recorder.replace(Recorder::new(config, seed, &queue)));
 }
 
 /// The handle of a new writer, or -1 if the input is no execution id. `role`: 0 starter, 1 successor, 2 companion.
@@ -239,15 +237,11 @@ pub extern "C" fn settled(mark: u32) -> bool {
 #[unsafe(no_mangle)]
 pub extern "C" fn session(len: usize, expires_at: f64, server_time: f64, now: f64, wall: f64) -> bool {
     let state = state();
+    let Some((key, text)) = state.take_secret_and_text(len) else { return false };
     let Some(recorder) = &mut state.recorder else { return false };
-    // Taken, so that the key does not stay in the buffer.
-    let input = core::mem::take(&mut state.input);
-    let Some((key, text)) = input.get(..len).and_then(|input| input.split_first_chunk::<KEY_LEN>()) else {
-        return false;
-    };
-    let Ok(text) = core::str::from_utf8(text) else { return false };
-    let (token, owners) = text.split_once('\n').unwrap_or((text, ""));
-    let key = SessionKey::from_bytes(*key);
+    let owners = &mut &*text;
+    let token = until(owners, b'\n');
+    let key = SessionKey::from_bytes(key);
     recorder.accept_session(token, key, expires_at as u64, known(server_time), owners, moment(now, wall)).is_ok()
 }
 
@@ -331,13 +325,12 @@ pub extern "C" fn settle(
     wall: f64,
 ) {
     let Some((text, recorder)) = state().text_and_recorder(len) else { return };
-    let (code, text) = text.split_once('\n').unwrap_or((text, ""));
-    let (stored_sha256, rejected_because) = text.split_once('\n').unwrap_or((text, ""));
+    let rest = &mut &*text;
     let reply = Reply {
         status: status as u16,
-        code,
-        stored_sha256,
-        rejected_because,
+        code: until(rest, b'\n'),
+        stored_sha256: until(rest, b'\n'),
+        rejected_because: rest,
         server_time_ms: known(server_time),
         retry_after_ms: known(retry_after_ms),
         rejected: rejected as u64,
@@ -364,7 +357,7 @@ pub extern "C" fn count(fate: u32) -> f64 {
 #[unsafe(no_mangle)]
 pub extern "C" fn reason(index: usize) -> usize {
     let state = state();
-    let reason = state.recorder.as_ref().and_then(|recorder| recorder.reasons().nth(index));
+    let reason = state.recorder.as_ref().and_then(|recorder| recorder.reasons().get(index));
     state.output = reason.map_or("", |(name, _)| name).into();
     state.output.len()
 }
@@ -373,7 +366,7 @@ pub extern "C" fn reason(index: usize) -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn reason_count(index: usize) -> f64 {
     let recorder = state().recorder.as_ref();
-    recorder.and_then(|recorder| recorder.reasons().nth(index)).map_or(0.0, |(_, count)| count as f64)
+    recorder.and_then(|recorder| recorder.reasons().get(index)).map_or(0.0, |(_, count)| *count as f64)
 }
 
 /// Where what the last call made stands in memory.

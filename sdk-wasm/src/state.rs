@@ -1,5 +1,7 @@
 //! What one instance of the module keeps: a recorder, and the buffers at its boundary.
 
+use crate::exports::KEY_LEN;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use stepseal_protocol::record::{Attempt, Recorder};
@@ -18,14 +20,23 @@ pub(crate) struct State {
 
 impl State {
     /// The first `len` bytes of the input, which JavaScript wrote as UTF-8, and the recorder to hand them to.
-    #[allow(unsafe_code)]
     pub(crate) fn text_and_recorder(&mut self, len: usize) -> Option<(&str, &mut Recorder)> {
-        let bytes = self.input.get(..len)?;
-        // SAFETY: the face writes texts by `TextEncoder.encodeInto`, which writes whole characters of UTF-8
-        // (Encoding Standard, §9.2). Checking again would cost a pass over every recorded byte.
-        let text = unsafe { core::str::from_utf8_unchecked(bytes) };
-        Some((text, self.recorder.as_mut()?))
+        Some((text(self.input.get(..len)?), self.recorder.as_mut()?))
     }
+
+    /// The input where a secret stands before its text, taken, so that the secret does not stay in the buffer.
+    pub(crate) fn take_secret_and_text(&mut self, len: usize) -> Option<([u8; KEY_LEN], String)> {
+        let input = core::mem::take(&mut self.input);
+        let (secret, rest) = input.get(..len)?.split_first_chunk()?;
+        Some((*secret, text(rest).into()))
+    }
+}
+
+#[allow(unsafe_code)]
+fn text(bytes: &[u8]) -> &str {
+    // SAFETY: the face writes texts by `TextEncoder.encodeInto`, which writes whole characters of UTF-8
+    // (Encoding Standard, section 9.2). Checking again would cost a pass over every recorded byte.
+    unsafe { core::str::from_utf8_unchecked(bytes) }
 }
 
 struct Instance(UnsafeCell<State>);

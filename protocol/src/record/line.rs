@@ -105,7 +105,7 @@ pub(super) fn replace(text: &mut Vec<u8>, part: Range<usize>, value: &[u8]) {
 
 /// Takes what stands before the next `separator`, which is skipped, or everything.
 #[inline(never)]
-pub(super) fn until<'a>(rest: &mut &'a str, separator: u8) -> &'a str {
+pub fn until<'a>(rest: &mut &'a str, separator: u8) -> &'a str {
     let len = rest.bytes().position(|byte| byte == separator).unwrap_or(rest.len());
     let word = rest.get(..len).unwrap_or_default();
     *rest = rest.get(len + 1..).unwrap_or_default();

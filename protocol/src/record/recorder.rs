@@ -16,6 +16,7 @@ use crate::ids::{ExecutionId, WriterId};
 use crate::keys::SessionKey;
 use crate::limits::{ENVELOPE_LINE_MAX, EVENTS_MAX, SDK_BATCH_MAX};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Beyond this many bytes of unsent batches something has to go: a recorder must not fill its host's memory.
@@ -407,7 +408,7 @@ impl Recorder {
     }
 
     /// Why events were rejected or dropped, and how many for each reason.
-    pub fn reasons(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub fn reasons(&self) -> &[(String, u64)] {
         self.shared.tally.reasons()
     }
 
