@@ -5,6 +5,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
+/// SHA-256 of `parts`, one after the other.
+#[inline(never)]
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
 /// SHA-256 of a batch's uncompressed body. Chains (`prev`), conflicts and receipts use it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct BodyDigest([u8; 32]);
@@ -12,7 +22,7 @@ pub struct BodyDigest([u8; 32]);
 impl BodyDigest {
     /// The digest of `ndjson`.
     pub fn of(ndjson: &[u8]) -> Self {
-        Self(Sha256::digest(ndjson).into())
+        Self(sha256(&[ndjson]))
     }
 
     /// The digest whose 32 bytes are known already.

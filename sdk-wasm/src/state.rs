@@ -4,7 +4,7 @@ use crate::exports::KEY_LEN;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
-use stepseal_protocol::record::{Attempt, Recorder};
+use stepseal_protocol::record::{Attempt, Moment, Recorder};
 
 /// Everything that an instance keeps. A page that wants two recorders makes two instances.
 pub(crate) struct State {
@@ -14,14 +14,23 @@ pub(crate) struct State {
     pub(crate) input: Vec<u8>,
     /// What JavaScript reads after the last call.
     pub(crate) output: Vec<u8>,
-    /// The attempt handed out last.
-    pub(crate) attempt: Option<Attempt>,
+    /// The attempt handed out last; see [`crate::exports::attempt`].
+    pub(crate) attempt: u32,
+    /// When it is.
+    pub(crate) now: Moment,
 }
 
 impl State {
     /// The first `len` bytes of the input, which JavaScript wrote as UTF-8, and the recorder to hand them to.
-    pub(crate) fn text_and_recorder(&mut self, len: usize) -> Option<(&str, &mut Recorder)> {
-        Some((text(self.input.get(..len)?), self.recorder.as_mut()?))
+    #[inline(never)]
+    pub(crate) fn text_and_recorder(&mut self, len: usize) -> Option<(&str, Moment, &mut Recorder)> {
+        Some((text(self.input.get(..len)?), self.now, self.recorder.as_mut()?))
+    }
+
+    #[inline(never)]
+    pub(crate) fn hand_out(&mut self, attempt: Attempt) {
+        self.attempt = attempt.id << 1 | u32::from(attempt.keepalive);
+        self.output = attempt.request;
     }
 
     /// The input where a secret stands before its text, taken, so that the secret does not stay in the buffer.
@@ -49,7 +58,8 @@ static INSTANCE: Instance = Instance(UnsafeCell::new(State {
     recorder: None,
     input: Vec::new(),
     output: Vec::new(),
-    attempt: None,
+    attempt: 0,
+    now: Moment { monotonic_ms: 0, wall_ms: 0 },
 }));
 
 /// The instance's state. `'static` because JavaScript's calls have no lifetime.

@@ -65,18 +65,15 @@ impl Recorder {
         for slot in &mut writers {
             let Slot::Open(writer) = slot else { continue };
             pending += writer.batch().undecided();
-            if writer.orphan.is_some() {
-                *slot = Slot::Ended;
-            } else {
-                let random = &mut self.shared.random;
-                writer.begin_anew(random.writer_id(), random.batch_id());
-            }
+            let random = &mut self.shared.random;
+            let goes_on = writer.orphan.is_none();
+            *slot = if goes_on { Slot::Open(writer.anew(random.writer_id(), random.batch_id())) } else { Slot::Ended };
         }
         self.writers = writers;
         self.shared.tally.handed_over(pending);
     }
 
-    fn adopt_batch(&mut self, batch: Batch, held: bool, wall_ms: u64) {
+    fn adopt_batch(&mut self, mut batch: Box<Batch>, held: bool, wall_ms: u64) {
         let events = batch.undecided();
         self.shared.tally.restored(events);
         if batch.cut_at != 0 && batch.cut_at.saturating_add(KEPT_MS) < wall_ms {
@@ -84,17 +81,18 @@ impl Recorder {
             return self.shared.tally.dropped(events, "expired");
         }
         let saved_in = if held == batch.held { LEFT_BEHIND } else { 0 };
-        self.shared.outbox.push_saved(Batch { held, ..batch }, saved_in);
+        batch.held = held;
+        self.shared.outbox.push_saved(batch, saved_in);
     }
 
-    fn adopt_writer(&mut self, batch: Batch, held: bool, now: Moment) {
+    fn adopt_writer(&mut self, batch: Box<Batch>, held: bool, now: Moment) {
         let seen_at = if batch.cut_at == 0 { now.wall_ms } else { batch.cut_at };
         let orphan = Orphan { seen_at, ends_at: now.monotonic_ms + GRACE_MS };
         let mut writer = Writer::restored(batch, orphan);
         if !held {
             writer.release();
         }
-        self.writers.push(Slot::Open(Box::new(writer)));
+        self.writers.push(Slot::Open(writer));
     }
 
     fn restore_part(&mut self, queue: u32, number: u32, n: &str, value: &str) {

@@ -44,9 +44,8 @@ impl Fields {
         shorten(&mut self.0, max)
     }
 
-    /// The same fields with `range` of the text replaced by `value`, which is valid JSON no deeper than
-    /// what stood there.
-    pub(super) fn splice(&mut self, range: core::ops::Range<usize>, value: &[u8]) {
+    /// Puts `value`, which is valid JSON no deeper than what stood there, in the place of a part of the text.
+    pub(super) fn replace(&mut self, range: core::ops::Range<usize>, value: &[u8]) {
         line::replace(&mut self.0, range, value);
     }
 }

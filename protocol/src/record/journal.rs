@@ -18,6 +18,7 @@ use super::owners::Owners;
 use super::recorder::Slot;
 use super::writer::Unsaved;
 use crate::ids::{BatchId, ExecutionId, WriterId};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -220,30 +221,24 @@ pub(super) fn read_number(rest: &mut &str, separator: u8) -> Option<u64> {
 }
 
 /// Reads what [`Journal::take`] wrote of a batch, cut or not; `None` if this is not that.
-pub(super) fn read_batch(queue: u32, number: u32, value: &str, owners: &mut Owners) -> Option<Batch> {
+#[inline(never)]
+pub(super) fn read_batch(queue: u32, number: u32, value: &str, owners: &mut Owners) -> Option<Box<Batch>> {
     let rest = &mut &*value;
     let mut numbers = [0; NUMBERS];
     for number in &mut numbers {
         *number = read_number(rest, b' ')?;
     }
-    let [k, n, count, dropped, main, last, held, cut_at] = numbers;
     let mut word = || until(rest, b' ').as_bytes();
-    Some(Batch {
-        id: BatchId::parse_bytes(word()).ok()?,
-        queue,
-        number,
-        execution: ExecutionId::parse_bytes(word()).ok()?,
-        writer: WriterId::parse_bytes(word()).ok()?,
-        k,
-        prev: Prev::parse(word(), 0)?,
-        n,
-        count,
-        dropped: dropped.min(count),
-        main: main != 0,
-        last: last != 0,
-        held: held != 0,
-        cut_at,
-        owner: owners.find(until(rest, b'\n')),
-        body: (*rest).into(),
-    })
+    let id = BatchId::parse_bytes(word()).ok()?;
+    let execution = ExecutionId::parse_bytes(word()).ok()?;
+    let writer = WriterId::parse_bytes(word()).ok()?;
+    let mut batch = Batch::first(id, execution, writer);
+    batch.prev = Prev::parse(word(), 0)?;
+    (batch.queue, batch.number) = (queue, number);
+    [batch.k, batch.n, batch.count, batch.dropped, _, _, _, batch.cut_at] = numbers;
+    batch.dropped = batch.dropped.min(batch.count);
+    [batch.main, batch.last, batch.held] = [numbers[4], numbers[5], numbers[6]].map(|flag| flag != 0);
+    batch.owner = owners.find(until(rest, b'\n'));
+    line::text(&mut batch.body, rest);
+    Some(batch)
 }

@@ -7,6 +7,7 @@ use super::owners::Owner;
 use super::shrink;
 use crate::digest::BodyDigest;
 use crate::ids::{BatchId, ExecutionId, Text, WriterId};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// The digest of a body, as base64url; empty if there is none.
@@ -53,8 +54,8 @@ pub(super) struct Batch {
 
 impl Batch {
     /// The first of a writer's sequence, empty.
-    pub(super) fn first(id: BatchId, execution: ExecutionId, writer: WriterId) -> Self {
-        Self {
+    pub(super) fn first(id: BatchId, execution: ExecutionId, writer: WriterId) -> Box<Self> {
+        Box::new(Self {
             id,
             queue: 0,
             number: 0,
@@ -71,7 +72,7 @@ impl Batch {
             held: false,
             cut_at: 0,
             body: Vec::new(),
-        }
+        })
     }
 
     /// Whether both are one writer's.
@@ -92,7 +93,7 @@ impl Batch {
 
 /// A batch and its delivery so far.
 pub(super) struct Entry {
-    pub(super) batch: Batch,
+    pub(super) batch: Box<Batch>,
     /// Rises with every batch cut.
     pub(super) key: u32,
     pub(super) attempts: u32,
@@ -127,13 +128,14 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Takes in a batch that has just been cut and numbers it in this recorder's own queue.
-    pub(super) fn push(&mut self, batch: Batch) {
-        self.push_saved(Batch { queue: 0, number: self.next_key, ..batch }, 0);
+    pub(super) fn push(&mut self, mut batch: Box<Batch>) {
+        (batch.queue, batch.number) = (0, self.next_key);
+        self.push_saved(batch, 0);
     }
 
     /// Takes in a batch that is in the store.
     #[inline(never)]
-    pub(super) fn push_saved(&mut self, batch: Batch, saved_in: u32) {
+    pub(super) fn push_saved(&mut self, batch: Box<Batch>, saved_in: u32) {
         self.bytes += batch.body.len();
         let key = self.next_key;
         self.entries.push(Entry { batch, key, attempts: 0, corrections: 0, saved_in, is_emptied: false });

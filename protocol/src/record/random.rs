@@ -1,9 +1,9 @@
 //! Randomness from one seed.
 
+use crate::digest::sha256;
 use crate::encoding::push_hex;
 use crate::ids::{BatchId, WriterId};
 use alloc::vec::Vec;
-use sha2::{Digest, Sha256};
 
 /// Draws from SHA-256 of a random seed and a counter: nobody who lacks the seed can foretell a draw,
 /// and a test that knows it can.
@@ -42,6 +42,6 @@ impl Random {
 
     fn draw(&mut self) -> [u8; 32] {
         self.drawn += 1;
-        Sha256::new().chain_update(self.seed).chain_update(self.drawn.to_be_bytes()).finalize().into()
+        sha256(&[&self.seed, &self.drawn.to_be_bytes()])
     }
 }

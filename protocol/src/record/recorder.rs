@@ -188,14 +188,12 @@ impl Recorder {
                 Role::Starter => WriterId::default(),
                 _ => self.shared.random.writer_id(),
             };
-            let batch = Batch::first(self.shared.random.batch_id(), execution, id);
-            Slot::Open(Box::new(Writer::new(Batch {
-                number: self.next_handle(),
-                owner: self.shared.owners.current(),
-                main: role != Role::Companion,
-                held: !sampled,
-                ..batch
-            })))
+            let mut batch = Batch::first(self.shared.random.batch_id(), execution, id);
+            batch.number = self.next_handle();
+            batch.owner = self.shared.owners.current();
+            batch.main = role != Role::Companion;
+            batch.held = !sampled;
+            Slot::Open(Writer::new(batch))
         } else {
             Slot::Unwanted
         };
@@ -405,6 +403,22 @@ impl Recorder {
     /// How many events have met which fate.
     pub fn counts(&self) -> Counts {
         self.shared.tally.counts()
+    }
+
+    /// Appends how many events are stored, rejected, dropped and pending, a line each, and then a line for each of the
+    /// [`reasons`](Self::reasons): its number, a space and its name.
+    pub fn push_fates(&self, out: &mut Vec<u8>) {
+        let Counts { stored, rejected, dropped, pending } = self.counts();
+        for count in [stored, rejected, dropped, pending] {
+            line::number(out, count);
+            out.push(b'\n');
+        }
+        for (reason, count) in self.reasons() {
+            line::number(out, *count);
+            out.push(b' ');
+            line::text(out, reason);
+            out.push(b'\n');
+        }
     }
 
     /// Why events were rejected or dropped, and how many for each reason.

@@ -3,12 +3,13 @@
 use super::capture::{Fields, Malformed, capture};
 use super::journal::Journal;
 use super::line::{self, About, HEADER_MAX};
-use super::messages::{MessageList, MessageTable};
+use super::messages::{MessageTable, Ranges, find_list, next_element};
 use super::outbox::{Batch, prev_of};
 use super::owners::Owner;
 use super::shared::Shared;
 use super::shrink::shorten;
 use crate::ids::{BatchId, WriterId};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -78,7 +79,7 @@ pub(super) struct Orphan {
 
 pub(super) struct Writer {
     /// The batch that it fills; the lines are its body.
-    batch: Batch,
+    batch: Box<Batch>,
     pub(super) orphan: Option<Orphan>,
     /// Whether the store has the batch's place as it is. There is nothing to store before the first event.
     is_saved: bool,
@@ -105,8 +106,9 @@ pub(super) struct Unsaved<'a> {
 }
 
 impl Writer {
-    pub(super) fn new(batch: Batch) -> Self {
-        Self {
+    #[inline(never)]
+    pub(super) fn new(batch: Box<Batch>) -> Box<Self> {
+        Box::new(Self {
             batch,
             orphan: None,
             is_saved: false,
@@ -116,12 +118,14 @@ impl Writer {
             held_bytes: 0,
             messages: MessageTable::default(),
             losses: Vec::new(),
-        }
+        })
     }
 
     /// A writer whose process is gone, as the store has it, without its lines.
-    pub(super) fn restored(batch: Batch, orphan: Orphan) -> Self {
-        Self { orphan: Some(orphan), is_saved: true, ..Self::new(batch) }
+    pub(super) fn restored(batch: Box<Batch>, orphan: Orphan) -> Box<Self> {
+        let mut writer = Self::new(batch);
+        (writer.orphan, writer.is_saved) = (Some(orphan), true);
+        writer
     }
 
     /// Takes in lines that were written to the store at `at`, from event `n` on; gives how many events are new.
@@ -188,10 +192,12 @@ impl Writer {
         self.is_saved = false;
     }
 
-    /// Begins anew as another writer, in the place of what somebody else has ended.
-    pub(super) fn begin_anew(&mut self, id: WriterId, batch_id: BatchId) {
-        let Batch { number, execution, owner, main, held, .. } = self.batch;
-        *self = Self::new(Batch { number, owner, main, held, ..Batch::first(batch_id, execution, id) });
+    /// Another writer of the same execution, to go on where somebody else has ended this one.
+    pub(super) fn anew(&self, id: WriterId, batch_id: BatchId) -> Box<Self> {
+        let old = &self.batch;
+        let mut batch = Batch::first(batch_id, old.execution, id);
+        (batch.number, batch.owner, batch.main, batch.held) = (old.number, old.owner, old.main, old.held);
+        Self::new(batch)
     }
 
     /// Records one event and whatever has to precede it, cutting batches as they fill up.
@@ -239,7 +245,7 @@ impl Writer {
         body.append(&mut batch.body);
         self.held_bytes += body.len();
         batch.prev = prev_of(&body);
-        shared.outbox.push(Batch { last, cut_at: shared.wall_ms, body, ..*batch });
+        shared.outbox.push(Box::new(Batch { last, cut_at: shared.wall_ms, body, ..**batch }));
         batch.id = shared.random.batch_id();
         batch.k += 1;
         batch.n = batch.end();
@@ -306,16 +312,16 @@ impl Writer {
     }
 
     fn send_messages_once(&mut self, fields: &mut Fields, now: u64, shared: &mut Shared) {
-        let Some(list) = MessageList::find(fields) else { return };
-        let mut indexes = Vec::new();
-        let mut expected = 0;
-        for message in list.texts(fields) {
-            let index = self.messages.index_of(message, expected);
-            let index = index.unwrap_or_else(|| self.send_message(message, now, shared));
-            indexes.push(index);
-            expected = index + 1;
+        let Some(list) = find_list(fields.as_bytes()) else { return };
+        let mut ranges = Ranges::new();
+        let mut at = list.start;
+        while let Some(element) = next_element(fields.as_bytes(), at) {
+            at = element.end;
+            let message = &fields.as_bytes()[element];
+            let index = self.messages.index_of(message, ranges.expected());
+            ranges.push(index.unwrap_or_else(|| self.send_message(message, now, shared)));
         }
-        list.replace(fields, &indexes);
+        fields.replace(list, &ranges.finish());
     }
 
     fn send_message(&mut self, message: &[u8], now: u64, shared: &mut Shared) -> usize {
