@@ -18,6 +18,9 @@ const RUST_FLAGS = '--cfg sha2_backend="soft" --cfg sha2_backend_soft="compact"'
 /** What every engine since Safari 15 has. Not `--all-features`: that may emit what no engine reads yet. */
 const WASM_FEATURES = ["bulk-memory", "bulk-memory-opt", "multivalue", "mutable-globals", "nontrapping-float-to-int", "sign-ext"].map((feature) => `--enable-${feature}`);
 
+/** Found by trying: flattening first and looping anew saves 2 % of brotli. Nothing lies below address 1024: the stack does, and it never gets there. */
+const WASM_PASSES = ["--low-memory-unused", "--flatten", "--rereloop", "-Oz", "-Oz", "--converge", "--reorder-functions"];
+
 /** The package must not grow beyond this, in bytes of brotli: code and wasm together. */
 const BUDGET = 25_000;
 
@@ -37,7 +40,7 @@ async function compileWasm({ wasmEnv }) {
   await runLogged("Compiling stepseal-sdk", "cargo", ["build", "--profile", PROFILE, "-p", "stepseal-sdk", "--target", WASM_TARGET], { log: "build-sdk-cargo", env, advice });
   const compiled = join(target, WASM_TARGET, PROFILE, "stepseal_sdk.wasm");
   const strip = ["--strip-debug", "--strip-producers", "--strip-target-features"];
-  await runLogged("wasm-opt", findNode(), [packageCommand("binaryen", "wasm-opt"), "-Oz", "--converge", ...WASM_FEATURES, ...strip, compiled, "-o", join(PACKAGE, "stepseal_bg.wasm")], { log: "build-sdk-wasm-opt" });
+  await runLogged("wasm-opt", findNode(), [packageCommand("binaryen", "wasm-opt"), ...WASM_PASSES, ...WASM_FEATURES, ...strip, compiled, "-o", join(PACKAGE, "stepseal_bg.wasm")], { log: "build-sdk-wasm-opt" });
 }
 
 async function bundleFace() {

@@ -1,40 +1,39 @@
 // The wasm core: loading it, and passing texts and bytes over its boundary (sdk-wasm/src/exports.rs).
 
-import type { WasmSource } from "./types.js";
+import type { Counts, WasmSource } from "./types.js";
 
 /** The exports of sdk-wasm/src/exports.rs. */
 interface Exports {
   memory: WebAssembly.Memory;
   input(len: number): number;
+  output(): number;
+  output_len(): number;
+  time(now: number, wall: number): void;
   start(len: number, eventsMax: number, bytesMax: number, waitMaxMs: number, host: number, rate: number): void;
   open(len: number, role: number): number;
   rate(handle: number): number;
   decide(handle: number, isWanted: number): void;
-  leave(handle: number, now: number): void;
+  leave(handle: number): void;
   purge(len: number): void;
   store(condition: number): void;
-  changes(wall: number): number;
+  changes(): number;
   saved(transaction: number): void;
+  adopt(len: number): number;
   restore(keyLen: number, len: number): void;
-  adopt(len: number, now: number, wall: number): number;
   drained(queue: number): number;
   abandon(queue: number): void;
   hand_over(len: number): void;
   turn(isTaken: number): void;
-  hold(ms: number, now: number, wall: number): void;
+  hold(ms: number): void;
   presume_owner(len: number): void;
-  record(handle: number, event: number, len: number, now: number): number;
+  record(handle: number, event: number, len: number): number;
   flush(): number;
   settled(mark: number): number;
-  session(len: number, expiresAt: number, serverTime: number, now: number, wall: number): number;
-  renewal_failed(now: number): void;
-  next(now: number, wall: number): number;
-  next_at_exit(now: number, wall: number): number;
-  attempt_id(): number;
-  attempt_keepalive(): number;
-  attempt_request(): number;
-  attempt_len(): number;
-  attempt_taken(): void;
+  session(len: number, expiresAt: number, serverTime: number): number;
+  renewal_failed(): void;
+  next(): number;
+  next_at_exit(): number;
+  attempt(): number;
   settle(
     attempt: number,
     len: number,
@@ -43,14 +42,8 @@ interface Exports {
     retryAfterMs: number,
     rejected: number,
     roundTrip: number,
-    now: number,
-    wall: number,
   ): void;
-  count(fate: number): number;
-  reason(index: number): number;
-  reason_count(index: number): number;
-  output(): number;
-  output_len(): number;
+  fates(): void;
 }
 
 /** What `next` answers beside a time to wait. */
@@ -88,7 +81,8 @@ export const EVENT = { start: 0, state: 1, open: 2, step: 3, log: 4, score: 5, e
 
 /** Longer texts are not even passed to the core, which counts them as too large. In UTF-16 units. */
 const TEXT_MAX = 1 << 24;
-const SEED_LEN = 32;
+/** Length of a seed and of a session's key, in bytes. */
+const SECRET_LEN = 32;
 
 /** A sealed batch to be sent. */
 export interface Attempt {
@@ -118,9 +112,13 @@ export class Core {
     this.#wasm = instance.exports as unknown as Exports;
   }
 
+  /** Tells what time it is until the next call. */
+  time(): void {
+    this.#wasm.time(performance.now(), Date.now());
+  }
+
   start({ queue, maxEvents, maxBytes, maxWaitMs, host, rate }: CoreOptions): void {
-    const len = this.#pass("\0".repeat(SEED_LEN) + queue);
-    crypto.getRandomValues(new Uint8Array(this.#wasm.memory.buffer, this.#wasm.input(len), SEED_LEN));
+    const len = this.#pass(queue, crypto.getRandomValues(new Uint8Array(SECRET_LEN)));
     this.#wasm.start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
   }
 
@@ -137,7 +135,7 @@ export class Core {
   }
 
   leave(handle: number): void {
-    this.#wasm.leave(handle, performance.now());
+    this.#wasm.leave(handle);
   }
 
   purge(reason: string): void {
@@ -150,18 +148,18 @@ export class Core {
 
   /** What the store shall change, and its number for {@link saved}. */
   changes(): [transaction: number, changes: Change[]] | undefined {
-    const wasm = this.#wasm;
-    const transaction = wasm.changes(Date.now());
+    const transaction = this.#wasm.changes();
     if (!transaction) return undefined;
-    const view = new DataView(wasm.memory.buffer, wasm.output(), wasm.output_len());
-    const bytes = (at: number, len: number): Uint8Array<ArrayBuffer> => new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset + at, len).slice();
+    const bytes = this.#output();
+    const view = new DataView(bytes.buffer);
     const changes: Change[] = [];
-    for (let at = 0; at < view.byteLength; ) {
+    for (let at = 0; at < bytes.length; ) {
       const [keyLen, len] = [view.getUint32(at, true), view.getUint32(at + 4, true)];
-      const key = String.fromCharCode(...bytes((at += 8), keyLen));
+      const keyEnd = at + 8 + keyLen;
+      const key = decode(bytes.subarray(at + 8, keyEnd));
       const isDeleted = len === 0xffff_ffff;
-      changes.push([key, isDeleted ? null : bytes(at + keyLen, len)]);
-      at += keyLen + (isDeleted ? 0 : len);
+      at = isDeleted ? keyEnd : keyEnd + len;
+      changes.push([key, isDeleted ? null : bytes.slice(keyEnd, at)]);
     }
     return [transaction, changes];
   }
@@ -170,17 +168,13 @@ export class Core {
     this.#wasm.saved(transaction);
   }
 
-  /** One entry of a queue that {@link adopt} will take over. */
-  restore(key: string, value: Uint8Array): void {
-    const len = key.length + value.length;
-    const into = new Uint8Array(this.#wasm.memory.buffer, this.#wasm.input(len), len);
-    this.#encoder.encodeInto(key, into);
-    into.set(value, key.length);
-    this.#wasm.restore(key.length, len);
+  /** Takes over the queue whose entries are restored next. */
+  adopt(queue: string): number {
+    return this.#wasm.adopt(this.#pass(queue));
   }
 
-  adopt(queue: string): number {
-    return this.#wasm.adopt(this.#pass(queue), performance.now(), Date.now());
+  restore(key: string, value: Uint8Array): void {
+    this.#wasm.restore(key.length, this.#pass(key + decode(value)));
   }
 
   /** Whether nothing is left of an adopted queue that this recorder would handle. */
@@ -201,7 +195,7 @@ export class Core {
   }
 
   hold(ms: number): void {
-    this.#wasm.hold(ms, performance.now(), Date.now());
+    this.#wasm.hold(ms);
   }
 
   presumeOwner(owner: string): void {
@@ -209,7 +203,7 @@ export class Core {
   }
 
   record(handle: number, event: number, fields: string): boolean {
-    return this.#wasm.record(handle, event, this.#pass(fields), performance.now()) !== 0;
+    return this.#wasm.record(handle, event, this.#pass(fields)) !== 0;
   }
 
   flush(): number {
@@ -222,75 +216,61 @@ export class Core {
 
   /** Whether the session can be used. */
   session(token: string, key: string, owners: string, expiresAt: number, serverTime: number): boolean {
-    const len = this.#pass(`${atob(key)}${token}\n${owners}`, true);
-    return this.#wasm.session(len, expiresAt, serverTime, performance.now(), Date.now()) !== 0;
+    const secret = Uint8Array.from(atob(key), (unit) => unit.charCodeAt(0));
+    return secret.length === SECRET_LEN && this.#wasm.session(this.#pass(`${token}\n${owners}`, secret), expiresAt, serverTime) !== 0;
   }
 
   renewalFailed(): void {
-    this.#wasm.renewal_failed(performance.now());
+    this.#wasm.renewal_failed();
   }
 
   next(): number {
-    return this.#wasm.next(performance.now(), Date.now());
+    return this.#wasm.next();
   }
 
   nextAtExit(): boolean {
-    return this.#wasm.next_at_exit(performance.now(), Date.now()) !== 0;
+    return this.#wasm.next_at_exit() !== 0;
   }
 
   /** Takes over the attempt that `next` or `nextAtExit` has made ready. */
   attempt(): Attempt {
-    const wasm = this.#wasm;
-    const attempt = {
-      id: wasm.attempt_id(),
-      keepalive: wasm.attempt_keepalive() !== 0,
-      request: new Uint8Array(wasm.memory.buffer as ArrayBuffer, wasm.attempt_request(), wasm.attempt_len()).slice(),
-    };
-    wasm.attempt_taken();
-    return attempt;
+    const attempt = this.#wasm.attempt();
+    return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, request: this.#output() };
   }
 
   settle(attempt: number, reply: Reply): void {
     const len = this.#pass([reply.code, reply.stored_sha256, ...reply.reasons].join("\n"));
-    this.#wasm.settle(
-      attempt,
-      len,
-      reply.status,
-      reply.server_time,
-      reply.retry_after_ms,
-      reply.rejected,
-      reply.round_trip_ms,
-      performance.now(),
-      Date.now(),
-    );
+    this.#wasm.settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
   }
 
-  /** 0 stored, 1 rejected, 2 dropped, 3 pending. */
-  count(fate: number): number {
-    return this.#wasm.count(fate);
+  fates(): Counts {
+    this.#wasm.fates();
+    const [stored, rejected, dropped, pending, ...lines] = decode(this.#output()).split("\n");
+    const reasons = lines.filter(Boolean).map((line) => [line.slice(line.indexOf(" ") + 1), parseInt(line)]);
+    return { stored: +stored!, rejected: +rejected!, dropped: +dropped!, pending: +pending!, reasons: Object.fromEntries(reasons) };
   }
 
-  reasons(): Record<string, number> {
-    const reasons: Record<string, number> = {};
-    for (let index = 0, len; (len = this.#wasm.reason(index)); index++) {
-      const name = new Uint8Array(this.#wasm.memory.buffer, this.#wasm.output(), len);
-      reasons[String.fromCharCode(...name)] = this.#wasm.reason_count(index);
-    }
-    return reasons;
-  }
-
-  /** Writes `text` where the next call reads it: as UTF-8, or a byte each unit. Gives its length in bytes. */
-  #pass(text: string, bytes = false): number {
+  /** Writes `text` as UTF-8 where the next call reads it, after the `secret`. Gives the length of both in bytes. */
+  #pass(text: string, secret = new Uint8Array()): number {
     if (text.length > TEXT_MAX) return 0;
     // A UTF-16 unit takes at most three bytes.
-    const room = text.length * 3;
+    const room = secret.length + text.length * 3;
+    // First, because it may move the memory.
     const at = this.#wasm.input(room);
     const into = new Uint8Array(this.#wasm.memory.buffer, at, room);
-    if (!bytes) return this.#encoder.encodeInto(text, into).written;
-    for (let index = 0; index < text.length; index++) into[index] = text.charCodeAt(index);
-    return text.length;
+    into.set(secret);
+    return secret.length + this.#encoder.encodeInto(text, into.subarray(secret.length)).written;
+  }
+
+  /** What the last call has made. */
+  #output(): Uint8Array<ArrayBuffer> {
+    const wasm = this.#wasm;
+    const at = wasm.output();
+    return new Uint8Array(wasm.memory.buffer as ArrayBuffer).slice(at, at + wasm.output_len());
   }
 }
+
+const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 /** Compiles and instantiates the core. */
 export async function loadCore(source: WasmSource | Promise<WasmSource> | undefined): Promise<Core> {

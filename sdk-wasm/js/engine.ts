@@ -146,13 +146,7 @@ export class Engine implements PersistenceHost {
   }
 
   counts(): Counts {
-    const counts = this.ask({ stored: 0, rejected: 0, dropped: 0, pending: 0, reasons: {} as Counts["reasons"] }, (core) => ({
-      stored: core.count(0),
-      rejected: core.count(1),
-      dropped: core.count(2),
-      pending: core.count(3),
-      reasons: core.reasons(),
-    }));
+    const counts = this.ask<Counts>({ stored: 0, rejected: 0, dropped: 0, pending: 0, reasons: {} }, (core) => core.fates());
     for (const [reason, count] of Object.entries(this.#uncounted)) {
       counts.dropped += count;
       counts.reasons[reason] = (counts.reasons[reason] ?? 0) + count;
@@ -286,6 +280,7 @@ export class Engine implements PersistenceHost {
   ask<T>(otherwise: T, question: (core: Core) => T): T {
     if (!this.#core) return otherwise;
     try {
+      this.#core.time();
       return question(this.#core);
     } catch (error) {
       this.fail(error);

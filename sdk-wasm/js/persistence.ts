@@ -272,8 +272,9 @@ export class Persistence {
       const entries = (await this.#store?.read(queue)) ?? [];
       if (this.#isOver || !this.#releaseQueue) return release();
       const number = this.#host.ask(-1, (core) => {
+        const number = core.adopt(queue);
         for (const [key, value] of entries) core.restore(key, value);
-        return core.adopt(queue);
+        return number;
       });
       this.#adopted.set(queue, { number, release });
     } catch (error) {
