@@ -2,7 +2,7 @@
 
 import { membersOf, toName, toObjectText, toText, withMember } from "./capture.js";
 import { EVENT, ROLE } from "./core.js";
-import type { Engine, RunningStep } from "./engine.js";
+import type { Engine } from "./engine.js";
 import { randomHex } from "./random.js";
 import type {
   ExecutionOptions,
@@ -198,7 +198,7 @@ interface StepHost {
 }
 
 /** A step that has begun. It ends once: by the first of `end`, `fail` and `cancel`. */
-export class Step implements RunningStep {
+export class Step {
   /** 16 hex digits (a span id), unless another was given. */
   readonly id: string;
   /** @internal */
