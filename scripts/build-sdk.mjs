@@ -58,7 +58,7 @@ async function bundleFace() {
   if (existsSync(join(ROOT, "LICENSE"))) copyFileSync(join(ROOT, "LICENSE"), join(PACKAGE, "LICENSE"));
 }
 
-/** @param {keyof typeof ENTRIES} name */
+/** @param {string} name of {@link ENTRIES} */
 async function bundle(name, options) {
   // Loaded here: this module is imported before the dependencies are installed.
   const { build } = await import("esbuild");
@@ -81,7 +81,7 @@ async function bundle(name, options) {
   }).catch((error) => {
     throw new StepFailure(`The SDK's entry ${name} could not be bundled:\n\n${error.message}`);
   });
-  return result.outputFiles?.[0];
+  return result.outputFiles ?? [];
 }
 
 /**
@@ -113,7 +113,8 @@ async function reportSize() {
 }
 
 async function minified(name) {
-  return (await bundle(name, { write: false, minify: true })).contents;
+  const [file] = await bundle(name, { write: false, minify: true });
+  return file.contents;
 }
 
 /** Gives the size in brotli. */
