@@ -312,7 +312,8 @@ async function send(url: URL, attempt: Attempt, ended: AbortSignal): Promise<Rep
       keepalive: attempt.keepalive,
       headers: { "content-type": "text/plain" },
       credentials: "omit",
-      redirect: "error",
+      // Not "error", which workerd refuses: a redirect is an answer that says nothing of the batch.
+      redirect: "manual",
       signal: withTimeout(ended),
     });
     const round_trip_ms = performance.now() - sentAt;
