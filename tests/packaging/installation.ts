@@ -22,7 +22,7 @@ export class Installation {
   readonly files: string[];
 
   constructor() {
-    const quiet = { cwd: this.home, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] } as const;
+    const quiet = { cwd: this.home, encoding: "utf8", stdio: "pipe" } as const;
     const [packed] = JSON.parse(execFileSync("npm", ["pack", "--json", "--pack-destination", this.home, PACKAGE], quiet));
     this.files = packed.files.map((file: { path: string }) => file.path).sort();
     writeFileSync(join(this.home, "package.json"), '{ "private": true, "type": "module" }\n');
