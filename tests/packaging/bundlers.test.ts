@@ -41,7 +41,7 @@ async function assertRecords(program: Program, url: string): Promise<void> {
   try {
     await page.goto(url);
     await page.waitForFunction("globalThis.recorded", undefined, { timeout: 10_000 });
-    program.assertArrived(await page.evaluate<Recorded>("recorded"));
+    program.assertArrived(await page.evaluate<Recorded>("recorded"), "durable");
     assert.deepEqual(complaints, []);
   } finally {
     await page.close();

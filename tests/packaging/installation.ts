@@ -50,7 +50,7 @@ export class Installation {
 }
 
 /** What {@link Program} leaves in `globalThis.recorded`. */
-export type Recorded = { counts: unknown; state: string; last_error: string | null };
+export type Recorded = { counts: unknown; state: string; storage: string; last_error: string | null };
 
 /** A program that records one execution, whose outcome is the promise `globalThis.recorded`. */
 export class Program {
@@ -75,17 +75,17 @@ export class Program {
       await run.step({ kind: "tool", name: "add", input: [1, 2] }, () => 3);
       run.complete({ output: "done" });
       const counts = await recorder.flush({ timeout_ms: 5_000 });
-      const { state, last_error } = recorder.status;
+      const { state, storage, last_error } = recorder.status;
       await recorder.close();
-      return { counts, state, last_error };
+      return { counts, state, storage, last_error };
     })();\n`;
   }
 
-  /** Everything it recorded has arrived. */
-  assertArrived(recorded: Recorded): void {
-    assert.deepEqual(recorded, {
-      counts: { stored: 3, rejected: 0, dropped: 0, pending: 0, reasons: {} }, state: "recording", last_error: null,
-    });
+  /** Everything it recorded has arrived, and was kept meanwhile as `storage` says. */
+  assertArrived({ storage, last_error, ...rest }: Recorded, expected: "durable" | "memory"): void {
+    assert.deepEqual(rest, { counts: { stored: 3, rejected: 0, dropped: 0, pending: 0, reasons: {} }, state: "recording" });
+    assert.equal(storage, expected, String(last_error));
+    if (storage === "durable") assert.equal(last_error, null);
     const events = this.#collector.events(this.#id);
     assert.deepEqual(events.map(({ t, name, input, output }) => ({ t, name, input, output })), [
       { t: "start", name: "packaged", input: undefined, output: undefined },

@@ -36,14 +36,14 @@ for (const entry of ENTRIES) {
         const folder = installed.app(`${entry} ${version}`, { "main.mjs": `${program.text(entry)} console.log(JSON.stringify(await recorded));` });
         const { stdout, stderr } = await promisify(execFile)(node, ["main.mjs"], { cwd: folder, timeout: 20_000 });
         assert.equal(stderr, "");
-        program.assertArrived(JSON.parse(stdout));
+        program.assertArrived(JSON.parse(stdout), "memory");
       });
     }
 
     test("in workerd, bundled by wrangler without configuration", async () => {
       const program = new Program(collector);
       const folder = installed.app(`${entry} workerd`, { "worker.js": workerText(program, entry) });
-      program.assertArrived(await runInWorkerd(await bundleForWorkerd(folder)));
+      program.assertArrived(await runInWorkerd(await bundleForWorkerd(folder)), "memory");
     });
   });
 }

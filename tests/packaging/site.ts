@@ -16,14 +16,14 @@ export class Site {
     this.#server = server;
   }
 
-  /** Serves `folder`; `headers` are added to every answer. */
-  static async serve(folder: string, headers: Record<string, string> = {}): Promise<Site> {
+  /** Serves `folder`; `headersOf` gives more headers for a path. */
+  static async serve(folder: string, headersOf: (path: string) => Record<string, string> = () => ({})): Promise<Site> {
     const server = createServer((request, response) => {
       const { pathname } = new URL(request.url!, "http://localhost");
       const file = normalize(pathname).endsWith("/") ? join(pathname, "index.html") : pathname;
       try {
         const bytes = readFileSync(join(folder, normalize(file)));
-        response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", ...headers }).end(bytes);
+        response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", ...headersOf(pathname) }).end(bytes);
       } catch {
         response.writeHead(404).end();
       }
