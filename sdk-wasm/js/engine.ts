@@ -200,8 +200,13 @@ export class Engine implements PersistenceHost {
     clearTimeout(this.#timer);
     for (;;) {
       const next = this.#state === "no_consent" ? -Infinity : this.ask(-Infinity, (core) => core.next());
-      if (next === SEND) this.#send();
-      else if (next === RENEW_SESSION) void this.#renewSession();
+      if (next === SEND) {
+        this.#send();
+        // A request takes the page's thread a millisecond: one a task.
+        this.#timer = later(0, () => this.pump());
+        break;
+      }
+      if (next === RENEW_SESSION) void this.#renewSession();
       else if (next === TAKE_TURN) void this.#persistence?.takeTurn();
       else if (next === YIELD_TURN) this.#persistence?.yieldTurn();
       else {

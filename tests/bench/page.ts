@@ -26,8 +26,8 @@ type Round = {
   loop: number[];
   /** Microseconds of the main thread a step of the runs, until all is sent, whatever they were spent on. */
   mainThread: number;
-  /** The longest task while the runs were recorded and sent, in milliseconds. */
-  longestTask: number;
+  /** The longest task while the runs were recorded and sent, in milliseconds: by the clock, and of the processor's time. */
+  longestTask: { wall: number; cpu: number };
   wire: Taken;
   /** Bytes on the page's heap, array buffers and WebAssembly included: when the last step was recorded, and when all was sent. */
   heapRecorded: number;
@@ -97,10 +97,10 @@ async function measure(browser: Browser, sink: Sink, kind: Kind): Promise<Round>
   }
 }
 
-type TraceEvent = { name: string; ph: string; pid: number; tid: number; dur?: number; args: { name?: string } };
+type TraceEvent = { name: string; ph: string; pid: number; tid: number; dur?: number; tdur?: number; args: { name?: string } };
 
 /** Traces a page of its own, since tracing costs time. */
-async function longestTask(browser: Browser, sink: Sink, kind: Kind): Promise<number> {
+async function longestTask(browser: Browser, sink: Sink, kind: Kind): Promise<Round["longestTask"]> {
   const { page, close } = await open(browser, sink, kind);
   try {
     await browser.startTracing(page, { categories: ["toplevel", "disabled-by-default-devtools.timeline", "devtools.timeline"] });
@@ -111,7 +111,8 @@ async function longestTask(browser: Browser, sink: Sink, kind: Kind): Promise<nu
     const { traceEvents } = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] };
     const mains = new Set(traceEvents.filter(({ args, name }) => name === "thread_name" && args.name === "CrRendererMain").map(({ pid, tid }) => `${pid} ${tid}`));
     const tasks = traceEvents.filter(({ name, pid, tid }) => name === "RunTask" && mains.has(`${pid} ${tid}`));
-    return Math.max(...tasks.map(({ dur = 0 }) => dur)) / 1_000;
+    const longest = (micros: (task: TraceEvent) => number | undefined) => tasks.reduce((most, task) => Math.max(most, micros(task) ?? 0), 0) / 1_000;
+    return { wall: longest(({ dur }) => dur), cpu: longest(({ tdur }) => tdur) };
   } finally {
     await close();
   }
@@ -130,7 +131,8 @@ const ROWS: [title: string, figure: (round: Round) => number, digits: number][] 
   ["  99th percentile", ({ runs }) => quantile(runs, 0.99), 0],
   ["  all of the main thread, µs a step", ({ mainThread }) => mainThread, 0],
   ["a step of 1 kB in a loop, µs, median", ({ loop }) => median(loop), 1],
-  ["longest task while recording the runs, ms", ({ longestTask }) => longestTask, 1],
+  ["longest task while recording the runs, ms", ({ longestTask }) => longestTask.wall, 1],
+  ["  of the processor's time", ({ longestTask }) => longestTask.cpu, 1],
   ["bytes on the wire a step", ({ wire }) => wire.bytes / wire.steps, 0],
   ["steps that arrived", ({ wire }) => wire.steps, 0],
   ["requests", ({ wire }) => wire.requests, 0],
@@ -153,7 +155,8 @@ function print(rounds: Record<Kind, Round[]>): void {
     console.log(`  ${value <= most ? "✓" : "✗"} ${what}: ${value.toFixed(digits)}, goal at most ${most}`);
   console.log("\nGoals");
   goal("a step of 1 kB in a loop, µs", mid("stepseal", ({ loop }) => median(loop)), 20, 1);
-  goal("longest task, ms", mid("stepseal", ({ longestTask }) => longestTask), 5, 1);
+  // By the clock it holds what else the machine did meanwhile.
+  goal("longest task, ms of the processor's time", mid("stepseal", ({ longestTask }) => longestTask.cpu), 5, 1);
   goal("bytes on the wire, of OpenTelemetry's", mid("stepseal", perStep) / mid("opentelemetry", perStep), 0.1, 3);
 }
 

@@ -52,7 +52,7 @@ function smallStep(index: number): Step {
 
 const BLOCK = 50;
 const BLOCKS = 60;
-/** Sentry keeps at most 1,000 spans of a transaction. */
+/** Sentry takes at most 1,000 spans of a trace into account. */
 const BLOCKS_PER_RUN = 10;
 
 export function drive(candidate: Candidate): void {

@@ -4,7 +4,7 @@ import { drive } from "./driver.ts";
 /** Sentry waits so long for its transport, in milliseconds. */
 const FLUSH_MS = 60_000;
 
-/** A transaction a run, a child span a step. */
+/** A span a run, a child of it a step. */
 drive({
   async start(url) {
     const dsn = new URL(`${url}/1`);

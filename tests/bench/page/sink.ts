@@ -71,6 +71,7 @@ function stepsIn(body: string): number {
     const spans = JSON.parse(body).resourceSpans.flatMap(({ scopeSpans }: any) => scopeSpans.flatMap(({ spans }: any) => spans));
     return spans.filter(({ parentSpanId }: any) => parentSpanId).length;
   }
-  // An envelope of Sentry's: a line of JSON for itself, then two for each item.
-  return body.split("\n").reduce((sum, line) => sum + (line.includes('"spans":') ? JSON.parse(line).spans.length : 0), 0);
+  // An envelope of Sentry's: lines of JSON, one of them with spans, of which a run's own is a segment.
+  const spans = body.split("\n").flatMap((line) => (line.includes('"items":[') ? JSON.parse(line).items : []));
+  return spans.filter(({ is_segment }) => !is_segment).length;
 }
