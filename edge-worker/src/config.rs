@@ -69,12 +69,18 @@ impl Secrets {
         Ok((kid, root))
     }
 
-    /// The root that digests of API keys and cursors derive from: the first by name, which stays when
+    /// The root that digests of API keys, cursors and labels derive from: the first by name, which stays when
     /// newer ones come.
     pub(crate) fn oldest_root(&self) -> Outcome<Root> {
+        Ok(self.oldest_root_named()?.1)
+    }
+
+    /// The same with its name, which values sealed under it carry.
+    pub(crate) fn oldest_root_named(&self) -> Outcome<(String, Root)> {
         let doing = "choosing a root";
         let name = self.roots.keys().next().ok_or_else(|| Fault::misconfigured(doing, "there is none"))?;
-        Ok(self.root(name).ok_or_else(|| Fault::misconfigured(doing, "it is weak"))?)
+        let root = self.root(name).ok_or_else(|| Fault::misconfigured(doing, "it is weak"))?;
+        Ok((name.clone(), root))
     }
 
     /// Whether `text` is the operator's key. Both sides are tagged under a root first, so that the time

@@ -14,8 +14,11 @@
 //! Reading goes through [`access`] (who asks) into [`executions`] (list, one, steps, verify).
 
 mod access;
+mod audit;
 mod call;
+mod chores;
 mod config;
+mod deletions;
 mod executions;
 mod failure;
 mod ingest;
@@ -26,9 +29,14 @@ mod routes;
 mod sessions;
 mod storage;
 
-use worker::{Context, Env, Request, Response, Result, event};
+use worker::{Context, Date, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     routes::answer(request, env, context).await
+}
+
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    chores::run(&env, Date::now().as_millis()).await;
 }

@@ -2,11 +2,11 @@
 
 use crate::failure::{Doing, Outcome};
 use stepseal_protocol::problem::{Code, Problem};
-use worker::Request;
 use worker::js_sys::futures::JsFuture;
 use worker::js_sys::{Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys::ReadableStreamDefaultReader;
+use worker::{Request, Url};
 
 /// A body that is longer than the limit is read and thrown away up to this much, so that the sender gets
 /// its answer instead of a broken connection.
@@ -91,4 +91,14 @@ pub(crate) fn header(request: &Request, name: &str) -> Option<String> {
 /// The client's address as the platform reports it. One bucket for all where there is none (local runs).
 pub(crate) fn client_address(request: &Request) -> String {
     header(request, "cf-connecting-ip").unwrap_or_else(|| "local".into())
+}
+
+/// The request's URL.
+pub(crate) fn url(request: &Request) -> Outcome<Url> {
+    Ok(request.url().doing("reading the request's URL")?)
+}
+
+/// The origin that the request was made to.
+pub(crate) fn own_origin(request: &Request) -> Outcome<String> {
+    Ok(url(request)?.origin().ascii_serialization())
 }

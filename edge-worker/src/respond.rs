@@ -12,7 +12,7 @@ pub(crate) enum Surface {
     /// Ingest and minting: any page may read the reply (PROTOCOL.md: it must learn why it was refused),
     /// and every reply carries `server_time`.
     Ingest,
-    /// Everything else: same origin only.
+    /// Everything else: our own pages, and those of a project's origins (`access::cross_origin`).
     Api,
 }
 
@@ -51,7 +51,23 @@ pub(crate) fn preflight() -> worker::Result<Response> {
 }
 
 /// Sends a result or says why there is none.
-pub(crate) fn send(outcome: Outcome<Reply>, surface: Surface) -> worker::Result<Response> {
+pub(crate) fn send(
+    outcome: Outcome<Reply>,
+    surface: Surface,
+    readable_by: Option<String>,
+) -> worker::Result<Response> {
+    let response = send_to_own(outcome, surface)?;
+    if surface == Surface::Api {
+        let headers = response.headers();
+        headers.set("Vary", "Origin, Cookie")?;
+        if let Some(origin) = readable_by {
+            headers.set("Access-Control-Allow-Origin", &origin)?;
+        }
+    }
+    Ok(response)
+}
+
+fn send_to_own(outcome: Outcome<Reply>, surface: Surface) -> worker::Result<Response> {
     match outcome {
         Ok(reply) => write(reply.status, "application/json", reply.body, reply.headers, surface),
         Err(Failure::Refused(refusal)) => send_refusal(refusal, surface),

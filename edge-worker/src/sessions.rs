@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use stepseal_protocol::access::{mint_origin_session, parse_install, project_of_publishable_key};
 use stepseal_protocol::ids::KeyId;
-use stepseal_protocol::ingest::admission::{Project, ProjectStatus};
+use stepseal_protocol::ingest::admission::Project;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::Request;
 
@@ -41,6 +41,7 @@ pub(crate) async fn mint(mut request: Request, call: &Call) -> Outcome<Reply> {
     let (kid, root) = signing_key(&project, call)?;
     let session =
         mint_origin_session(&root, &project_id, &kid, &origin, &install, call.now / 1_000, random()?);
+    project.refuse_denied("", &session.subject, call.now)?;
     Reply::ok(&json!({
         "code": "minted",
         "token": session.token,
@@ -59,9 +60,7 @@ fn allowed_origin(project: &Project, wanted: &Wanted, origin: Option<String>) ->
     if project.publishable_key != wanted.publishable_key {
         return Err(unknown());
     }
-    if project.status == ProjectStatus::Paused {
-        return Err(Problem::new(Code::ProjectPaused, "The project takes no batches at the moment."));
-    }
+    project.refuse_inactive()?;
     origin.filter(|origin| project.origins.contains(origin)).ok_or_else(|| {
         Problem::new(
             Code::OriginNotAllowed,
@@ -71,14 +70,11 @@ fn allowed_origin(project: &Project, wanted: &Wanted, origin: Option<String>) ->
     })
 }
 
-/// The newest generation the project accepts, and its root.
+/// The newest generation that every isolate knows by now, and its root.
 fn signing_key(project: &Project, call: &Call) -> Outcome<(KeyId, stepseal_protocol::keys::Root)> {
     let doing = "choosing a project's key";
-    let kid = project
-        .kids
-        .last()
-        .and_then(|kid| KeyId::parse(kid).ok())
-        .ok_or_else(|| Fault::internal(doing, "the project accepts none"))?;
+    let kid =
+        project.minting_kid(call.now).ok_or_else(|| Fault::internal(doing, "the project accepts none"))?;
     let root = Secrets::of(&call.env)?
         .root(kid.root_name())
         .ok_or_else(|| Fault::misconfigured(doing, "the project's root is not in STEPSEAL_ROOTS"))?;

@@ -1,8 +1,19 @@
 //! The digest that names a batch's content: SHA-256 of its uncompressed NDJSON.
 
-use crate::encoding::{base64url_encode, hex_encode};
+use crate::encoding::{base64url_encode, hex_encode, push_base64};
 use alloc::string::String;
+use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
+
+/// SHA-256 of `parts`, one after the other.
+#[inline(never)]
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
 
 /// SHA-256 of a batch's uncompressed body. Chains (`prev`), conflicts and receipts use it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -11,7 +22,7 @@ pub struct BodyDigest([u8; 32]);
 impl BodyDigest {
     /// The digest of `ndjson`.
     pub fn of(ndjson: &[u8]) -> Self {
-        Self(Sha256::digest(ndjson).into())
+        Self(sha256(&[ndjson]))
     }
 
     /// The digest whose 32 bytes are known already.
@@ -22,6 +33,11 @@ impl BodyDigest {
     /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Appends [`to_base64url`](Self::to_base64url)'s 43 characters.
+    pub(crate) fn push_base64url(self, out: &mut Vec<u8>) {
+        push_base64(out, &self.0, true);
     }
 
     /// 43 characters, as `prev` is written.

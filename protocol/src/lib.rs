@@ -33,6 +33,12 @@ pub mod record;
 #[cfg(feature = "read")]
 pub mod access;
 #[cfg(feature = "read")]
+pub mod administration;
+#[cfg(feature = "read")]
+pub mod at_rest;
+#[cfg(feature = "read")]
+pub mod audit;
+#[cfg(feature = "read")]
 pub mod batch;
 #[cfg(feature = "read")]
 pub mod ingest;

@@ -81,6 +81,8 @@ codes! {
     OriginNotAllowed = "origin_not_allowed", 403, "The origin is not allowed";
     /// The session's scope does not cover the route.
     ScopeInsufficient = "scope_insufficient", 403, "The session's scope does not cover this";
+    /// A request that rides on a browser's cookie without proof that our own page made it.
+    CrossSiteRequest = "cross_site_request", 403, "The request was not made by this site's own page";
     /// The credential's role does not cover the route.
     RoleInsufficient = "role_insufficient", 403, "The credential's role does not cover this";
     /// No project of that id here, or the publishable key names none.
@@ -97,6 +99,12 @@ codes! {
     RouteNotFound = "route_not_found", 404, "There is nothing at this path";
     /// No project of that id, for the operator.
     ProjectNotFound = "project_not_found", 404, "There is no such project";
+    /// No such API key in the project.
+    KeyNotFound = "key_not_found", 404, "There is no such API key";
+    /// No such key generation in the project.
+    GenerationNotFound = "generation_not_found", 404, "There is no such key generation";
+    /// No such entry on the project's deny-list.
+    DenialNotFound = "denial_not_found", 404, "There is no such denial";
     /// No such execution in the project.
     ExecutionNotFound = "execution_not_found", 404, "There is no such execution";
     /// The path exists, the method does not.
@@ -105,6 +113,14 @@ codes! {
     BatchConflict = "batch_conflict", 409, "Another batch is stored under this key";
     /// A project of that id exists.
     ProjectExists = "project_exists", 409, "The project exists already";
+    /// The project's only key generation: without it nobody could write.
+    LastGeneration = "last_generation", 409, "The project has no other key generation";
+    /// The API key is revoked or expired, so there is nothing to rotate.
+    KeyEnded = "key_ended", 409, "The API key has ended";
+    /// A list of the project is full.
+    ListFull = "list_full", 409, "The list is full";
+    /// Others changed the same thing at the same time.
+    ChangedMeanwhile = "changed_meanwhile", 409, "The project was changed meanwhile";
     /// The execution was deleted.
     ExecutionDeleted = "execution_deleted", 410, "The execution was deleted";
     /// More bytes than a request may carry.

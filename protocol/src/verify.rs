@@ -4,6 +4,7 @@
 //! what they say. [`Sequence`] walks one execution's batches in order of (writer, k) and finds missing
 //! numbers, broken chains and the tail's fate. It is fed one page at a time.
 
+use crate::at_rest::Labels;
 use crate::batch::{Batch, Kind, inflate};
 use crate::digest::BodyDigest;
 use crate::envelope::Unverified;
@@ -59,6 +60,8 @@ pub enum Verdict {
     Incomplete,
     /// A root is no longer held.
     KeyRetired,
+    /// It was deleted.
+    Deleted,
 }
 
 /// A verified segment's content, as the sequence needs it.
@@ -137,6 +140,12 @@ pub fn check_segment(
 }
 
 impl SegmentFacts {
+    /// The same with the roll-up's labels sealed, to compare with what is stored.
+    #[must_use]
+    pub fn sealed(self, labels: &Labels) -> Self {
+        Self { rollup: self.rollup.sealed(labels), ..self }
+    }
+
     fn of(batch: &Batch<'_>) -> Self {
         let drops = batch.events.iter().filter_map(|event| match &event.kind {
             Kind::Drop { reason, count, range } => {

@@ -1,5 +1,5 @@
-//! The functions that JavaScript calls. Times are milliseconds; `now` is monotonic, `wall` is Unix time. What may
-//! be large is `f64`, because that is what JavaScript has; it stays below 2^53.
+//! The functions that JavaScript calls. Times are milliseconds; they go by [`time`]. What may be large is `f64`,
+//! because that is what JavaScript has; it stays below 2^53.
 
 #![allow(
     unsafe_code,
@@ -17,13 +17,13 @@ use crate::state::state;
 use stepseal_protocol::ids::ExecutionId;
 use stepseal_protocol::keys::SessionKey;
 use stepseal_protocol::record::{
-    Action, Config, EventType, Handle, Mark, Moment, Recorder, Reply, Role, Sampling,
+    Action, Config, EventType, Handle, Mark, Moment, Recorder, Reply, Role, Sampling, until,
 };
 
 /// As it stands in every batch's header.
 const SDK: &str = concat!("stepseal-js/", env!("CARGO_PKG_VERSION"));
 /// Length of a seed and of a session's key.
-const KEY_LEN: usize = 32;
+pub(crate) const KEY_LEN: usize = 32;
 /// More unused input than this is given back.
 const INPUT_KEPT: usize = 1 << 20;
 
@@ -58,14 +58,18 @@ pub extern "C" fn input(len: usize) -> *mut u8 {
     input.as_mut_ptr()
 }
 
+/// Sets what everything goes by until the next call: `now` on the monotonic clock, `wall` in Unix time.
+#[unsafe(no_mangle)]
+pub extern "C" fn time(now: f64, wall: f64) {
+    state().now = Moment { monotonic_ms: now as u64, wall_ms: wall as u64 };
+}
+
 /// Starts the instance, once, before anything else. Input: 32 random bytes and the name of the queue. `rate` is the part
 /// of all executions that is recorded, where 2^32 - 1 is all.
 #[unsafe(no_mangle)]
 pub extern "C" fn start(len: usize, events_max: usize, bytes_max: usize, wait_max_ms: f64, host: u32, rate: u32) {
     let state = state();
-    let Some((seed, queue)) = state.input.get(..len).and_then(|input| input.split_first_chunk::<KEY_LEN>()) else {
-        return;
-    };
+    let Some((seed, queue)) = state.take_secret_and_text(len) else { return };
     let config = Config {
         batch_events_max: events_max,
         batch_bytes_max: bytes_max,
@@ -77,14 +81,14 @@ pub extern "C" fn start(len: usize, events_max: usize, bytes_max: usize, wait_ma
         sampling: Sampling { rate, keep_failures: host & HOST_KEEPS_FAILURES != 0 },
         ..Config::new(SDK)
     };
-    let queue = core::str::from_utf8(queue).unwrap_or_default();
-    state.recorder = Some(Recorder::new(config, *seed, queue));
+    // There was none. Saying so saves the code that would drop one.
+    core::mem::forget(state.recorder.replace(Recorder::new(config, seed, &queue)));
 }
 
 /// The handle of a new writer, or -1 if the input is no execution id. `role`: 0 starter, 1 successor, 2 companion.
 #[unsafe(no_mangle)]
 pub extern "C" fn open(len: usize, role: u32) -> i32 {
-    let Some((id, recorder)) = state().text_and_recorder(len) else { return -1 };
+    let Some((id, _, recorder)) = state().text_and_recorder(len) else { return -1 };
     let role = match role {
         0 => Role::Starter,
         1 => Role::Successor,
@@ -109,16 +113,17 @@ pub extern "C" fn decide(handle: u32, is_wanted: bool) {
 
 /// Ends a writer whose execution goes on without it.
 #[unsafe(no_mangle)]
-pub extern "C" fn leave(handle: u32, now: f64) {
-    if let Some(recorder) = &mut state().recorder {
-        recorder.leave(Handle(handle), now as u64);
+pub extern "C" fn leave(handle: u32) {
+    let state = state();
+    if let Some(recorder) = &mut state.recorder {
+        recorder.leave(Handle(handle), state.now.monotonic_ms);
     }
 }
 
 /// Forgets everything that has no fate. Input: the reason.
 #[unsafe(no_mangle)]
 pub extern "C" fn purge(len: usize) {
-    if let Some((reason, recorder)) = state().text_and_recorder(len) {
+    if let Some((reason, _, recorder)) = state().text_and_recorder(len) {
         recorder.purge(reason);
     }
 }
@@ -138,9 +143,9 @@ pub extern "C" fn store(condition: u32) {
 /// are none. For each change: the lengths of key and value, four bytes each, little-endian (the value's is 2^32 - 1 if the key
 /// is to be deleted); key; value.
 #[unsafe(no_mangle)]
-pub extern "C" fn changes(wall: f64) -> u32 {
+pub extern "C" fn changes() -> u32 {
     let state = state();
-    let changes = state.recorder.as_mut().and_then(|recorder| recorder.take_changes(wall as u64));
+    let changes = state.recorder.as_mut().and_then(|recorder| recorder.take_changes(state.now.wall_ms));
     let (transaction, output) = changes.unwrap_or_default();
     state.output = output;
     transaction
@@ -154,19 +159,19 @@ pub extern "C" fn saved(transaction: u32) {
     }
 }
 
-/// One entry of a queue that is taken over. Input: the key without the queue's name and slash, and the value.
+/// Takes over a queue whose entries are restored next; gives its number. Input: its name.
 #[unsafe(no_mangle)]
-pub extern "C" fn restore(key_len: usize, len: usize) {
-    let Some((text, recorder)) = state().text_and_recorder(len) else { return };
-    if let Some((key, value)) = text.split_at_checked(key_len) {
-        recorder.restore(key, value);
-    }
+pub extern "C" fn adopt(len: usize) -> u32 {
+    state().text_and_recorder(len).map_or(0, |(name, _, recorder)| recorder.adopt(name))
 }
 
-/// Takes over the queue whose entries have been restored; gives its number. Input: its name.
+/// One entry of the queue adopted last. Input: the key without the queue's name and slash, and the value.
 #[unsafe(no_mangle)]
-pub extern "C" fn adopt(len: usize, now: f64, wall: f64) -> u32 {
-    state().text_and_recorder(len).map_or(0, |(name, recorder)| recorder.adopt(name, moment(now, wall)))
+pub extern "C" fn restore(key_len: usize, len: usize) {
+    let Some((text, now, recorder)) = state().text_and_recorder(len) else { return };
+    if let Some((key, value)) = text.split_at_checked(key_len) {
+        recorder.restore(key, value, now);
+    }
 }
 
 /// Whether nothing is left of an adopted queue that this recorder would handle.
@@ -186,7 +191,7 @@ pub extern "C" fn abandon(queue: u32) {
 /// Somebody else has taken over the own queue. Input: the name of the next.
 #[unsafe(no_mangle)]
 pub extern "C" fn hand_over(len: usize) {
-    if let Some((name, recorder)) = state().text_and_recorder(len) {
+    if let Some((name, _, recorder)) = state().text_and_recorder(len) {
         recorder.hand_over(name);
     }
 }
@@ -200,25 +205,26 @@ pub extern "C" fn turn(is_taken: bool) {
 
 /// The server asked an earlier recorder to be left alone for so long from now.
 #[unsafe(no_mangle)]
-pub extern "C" fn hold(ms: f64, now: f64, wall: f64) {
-    if let Some(recorder) = &mut state().recorder {
-        recorder.hold(ms as u64, moment(now, wall));
+pub extern "C" fn hold(ms: f64) {
+    let state = state();
+    if let Some(recorder) = &mut state.recorder {
+        recorder.hold(ms as u64, state.now);
     }
 }
 
 /// Whom the host saw last. Input: the owner's name.
 #[unsafe(no_mangle)]
 pub extern "C" fn presume_owner(len: usize) {
-    if let Some((owner, recorder)) = state().text_and_recorder(len) {
+    if let Some((owner, _, recorder)) = state().text_and_recorder(len) {
         recorder.presume_owner(owner);
     }
 }
 
 /// Records the event of type number `event`, whose fields are the input. Whether [`next`] may have something new.
 #[unsafe(no_mangle)]
-pub extern "C" fn record(handle: u32, event: u32, len: usize, now: f64) -> bool {
-    let Some((fields, recorder)) = state().text_and_recorder(len) else { return false };
-    recorder.record(Handle(handle), event_type(event), fields, now as u64)
+pub extern "C" fn record(handle: u32, event: u32, len: usize) -> bool {
+    let Some((fields, now, recorder)) = state().text_and_recorder(len) else { return false };
+    recorder.record(Handle(handle), event_type(event), fields, now.monotonic_ms)
 }
 
 /// Cuts all there is; gives the mark to ask [`settled`] about.
@@ -237,36 +243,33 @@ pub extern "C" fn settled(mark: u32) -> bool {
 /// line: whom it is for, and whose recordings it may continue. A `server_time` below 0
 /// is unknown.
 #[unsafe(no_mangle)]
-pub extern "C" fn session(len: usize, expires_at: f64, server_time: f64, now: f64, wall: f64) -> bool {
+pub extern "C" fn session(len: usize, expires_at: f64, server_time: f64) -> bool {
     let state = state();
+    let Some((key, text)) = state.take_secret_and_text(len) else { return false };
     let Some(recorder) = &mut state.recorder else { return false };
-    // Taken, so that the key does not stay in the buffer.
-    let input = core::mem::take(&mut state.input);
-    let Some((key, text)) = input.get(..len).and_then(|input| input.split_first_chunk::<KEY_LEN>()) else {
-        return false;
-    };
-    let Ok(text) = core::str::from_utf8(text) else { return false };
-    let (token, owners) = text.split_once('\n').unwrap_or((text, ""));
-    let key = SessionKey::from_bytes(*key);
-    recorder.accept_session(token, key, expires_at as u64, known(server_time), owners, moment(now, wall)).is_ok()
+    let owners = &mut &*text;
+    let token = until(owners, b'\n');
+    let key = SessionKey::from_bytes(key);
+    recorder.accept_session(token, key, expires_at as u64, known(server_time), owners, state.now).is_ok()
 }
 
 /// No session could be got.
 #[unsafe(no_mangle)]
-pub extern "C" fn renewal_failed(now: f64) {
-    if let Some(recorder) = &mut state().recorder {
-        recorder.renewal_failed(now as u64);
+pub extern "C" fn renewal_failed() {
+    let state = state();
+    if let Some(recorder) = &mut state.recorder {
+        recorder.renewal_failed(state.now.monotonic_ms);
     }
 }
 
 /// What to do: [`SEND`], [`RENEW_SESSION`], [`REST`], or how many milliseconds to wait.
 #[unsafe(no_mangle)]
-pub extern "C" fn next(now: f64, wall: f64) -> f64 {
+pub extern "C" fn next() -> f64 {
     let state = state();
     let Some(recorder) = &mut state.recorder else { return REST };
-    match recorder.next_action(moment(now, wall)) {
+    match recorder.next_action(state.now) {
         Action::Send(attempt) => {
-            state.attempt = Some(attempt);
+            state.hand_out(attempt);
             SEND
         }
         Action::RenewSession => RENEW_SESSION,
@@ -279,40 +282,16 @@ pub extern "C" fn next(now: f64, wall: f64) -> f64 {
 
 /// Like [`next`] while the page goes away: whether there is one more attempt to send.
 #[unsafe(no_mangle)]
-pub extern "C" fn next_at_exit(now: f64, wall: f64) -> bool {
+pub extern "C" fn next_at_exit() -> bool {
     let state = state();
-    state.attempt = state.recorder.as_mut().and_then(|recorder| recorder.next_at_exit(moment(now, wall)));
-    state.attempt.is_some()
+    let attempt = state.recorder.as_mut().and_then(|recorder| recorder.next_at_exit(state.now));
+    attempt.map(|attempt| state.hand_out(attempt)).is_some()
 }
 
-/// The number of the attempt handed out last.
+/// The attempt just handed out, whose request is to be read at [`output`]: twice its number, and 1 if it shall outlive the page.
 #[unsafe(no_mangle)]
-pub extern "C" fn attempt_id() -> u32 {
-    state().attempt.as_ref().map_or(0, |attempt| attempt.id)
-}
-
-/// Whether that attempt shall outlive the page.
-#[unsafe(no_mangle)]
-pub extern "C" fn attempt_keepalive() -> bool {
-    state().attempt.as_ref().is_some_and(|attempt| attempt.keepalive)
-}
-
-/// Where that attempt's request stands in memory, until the next call.
-#[unsafe(no_mangle)]
-pub extern "C" fn attempt_request() -> *const u8 {
-    state().attempt.as_ref().map_or(core::ptr::null(), |attempt| attempt.request.as_ptr())
-}
-
-/// How long that request is, in bytes.
-#[unsafe(no_mangle)]
-pub extern "C" fn attempt_len() -> usize {
-    state().attempt.as_ref().map_or(0, |attempt| attempt.request.len())
-}
-
-/// Gives that attempt's memory back.
-#[unsafe(no_mangle)]
-pub extern "C" fn attempt_taken() {
-    state().attempt = None;
+pub extern "C" fn attempt() -> u32 {
+    state().attempt
 }
 
 /// Takes in an attempt's outcome. Times below 0 are unknown. Input, a line each: the reply's code, the digest it
@@ -327,53 +306,29 @@ pub extern "C" fn settle(
     retry_after_ms: f64,
     rejected: f64,
     round_trip: f64,
-    now: f64,
-    wall: f64,
 ) {
-    let Some((text, recorder)) = state().text_and_recorder(len) else { return };
-    let (code, text) = text.split_once('\n').unwrap_or((text, ""));
-    let (stored_sha256, rejected_because) = text.split_once('\n').unwrap_or((text, ""));
+    let Some((text, now, recorder)) = state().text_and_recorder(len) else { return };
+    let rest = &mut &*text;
     let reply = Reply {
         status: status as u16,
-        code,
-        stored_sha256,
-        rejected_because,
+        code: until(rest, b'\n'),
+        stored_sha256: until(rest, b'\n'),
+        rejected_because: rest,
         server_time_ms: known(server_time),
         retry_after_ms: known(retry_after_ms),
         rejected: rejected as u64,
     };
-    recorder.settle(attempt, &reply, round_trip as u64, moment(now, wall));
+    recorder.settle(attempt, &reply, round_trip as u64, now);
 }
 
-/// How many events met a fate: 0 stored, 1 rejected, 2 dropped, 3 pending.
+/// Makes at [`output`] a line for each fate, and then for each reason why events were rejected or dropped: how many events
+/// met it, a space, its name.
 #[unsafe(no_mangle)]
-pub extern "C" fn count(fate: u32) -> f64 {
-    let Some(recorder) = &state().recorder else { return 0.0 };
-    let counts = recorder.counts();
-    let count = match fate {
-        0 => counts.stored,
-        1 => counts.rejected,
-        2 => counts.dropped,
-        _ => counts.pending,
-    };
-    count as f64
-}
-
-/// Number `index` of the reasons why events were rejected or dropped: its name's length, to be read at
-/// [`output`], or 0 if there are no more.
-#[unsafe(no_mangle)]
-pub extern "C" fn reason(index: usize) -> usize {
+pub extern "C" fn fates() {
     let state = state();
-    let reason = state.recorder.as_ref().and_then(|recorder| recorder.reasons().nth(index));
-    state.output = reason.map_or("", |(name, _)| name).into();
-    state.output.len()
-}
-
-/// How many events reason number `index` met.
-#[unsafe(no_mangle)]
-pub extern "C" fn reason_count(index: usize) -> f64 {
-    let recorder = state().recorder.as_ref();
-    recorder.and_then(|recorder| recorder.reasons().nth(index)).map_or(0.0, |(_, count)| count as f64)
+    state.output.clear();
+    let Some(recorder) = &state.recorder else { return };
+    recorder.push_fates(&mut state.output);
 }
 
 /// Where what the last call made stands in memory.
@@ -398,10 +353,6 @@ fn event_type(number: u32) -> EventType {
         5 => EventType::Score,
         _ => EventType::End,
     }
-}
-
-fn moment(now: f64, wall: f64) -> Moment {
-    Moment { monotonic_ms: now as u64, wall_ms: wall as u64 }
 }
 
 fn known(number: f64) -> Option<u64> {

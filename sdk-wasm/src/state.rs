@@ -1,8 +1,10 @@
 //! What one instance of the module keeps: a recorder, and the buffers at its boundary.
 
+use crate::exports::KEY_LEN;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
-use stepseal_protocol::record::{Attempt, Recorder};
+use stepseal_protocol::record::{Attempt, Moment, Recorder};
 
 /// Everything that an instance keeps. A page that wants two recorders makes two instances.
 pub(crate) struct State {
@@ -12,20 +14,38 @@ pub(crate) struct State {
     pub(crate) input: Vec<u8>,
     /// What JavaScript reads after the last call.
     pub(crate) output: Vec<u8>,
-    /// The attempt handed out last.
-    pub(crate) attempt: Option<Attempt>,
+    /// The attempt handed out last; see [`crate::exports::attempt`].
+    pub(crate) attempt: u32,
+    /// When it is.
+    pub(crate) now: Moment,
 }
 
 impl State {
     /// The first `len` bytes of the input, which JavaScript wrote as UTF-8, and the recorder to hand them to.
-    #[allow(unsafe_code)]
-    pub(crate) fn text_and_recorder(&mut self, len: usize) -> Option<(&str, &mut Recorder)> {
-        let bytes = self.input.get(..len)?;
-        // SAFETY: the face writes texts by `TextEncoder.encodeInto`, which writes whole characters of UTF-8
-        // (Encoding Standard, §9.2). Checking again would cost a pass over every recorded byte.
-        let text = unsafe { core::str::from_utf8_unchecked(bytes) };
-        Some((text, self.recorder.as_mut()?))
+    #[inline(never)]
+    pub(crate) fn text_and_recorder(&mut self, len: usize) -> Option<(&str, Moment, &mut Recorder)> {
+        Some((text(self.input.get(..len)?), self.now, self.recorder.as_mut()?))
     }
+
+    #[inline(never)]
+    pub(crate) fn hand_out(&mut self, attempt: Attempt) {
+        self.attempt = attempt.id << 1 | u32::from(attempt.keepalive);
+        self.output = attempt.request;
+    }
+
+    /// The input where a secret stands before its text, taken, so that the secret does not stay in the buffer.
+    pub(crate) fn take_secret_and_text(&mut self, len: usize) -> Option<([u8; KEY_LEN], String)> {
+        let input = core::mem::take(&mut self.input);
+        let (secret, rest) = input.get(..len)?.split_first_chunk()?;
+        Some((*secret, text(rest).into()))
+    }
+}
+
+#[allow(unsafe_code)]
+fn text(bytes: &[u8]) -> &str {
+    // SAFETY: the face writes texts by `TextEncoder.encodeInto`, which writes whole characters of UTF-8
+    // (Encoding Standard, section 9.2). Checking again would cost a pass over every recorded byte.
+    unsafe { core::str::from_utf8_unchecked(bytes) }
 }
 
 struct Instance(UnsafeCell<State>);
@@ -38,7 +58,8 @@ static INSTANCE: Instance = Instance(UnsafeCell::new(State {
     recorder: None,
     input: Vec::new(),
     output: Vec::new(),
-    attempt: None,
+    attempt: 0,
+    now: Moment { monotonic_ms: 0, wall_ms: 0 },
 }));
 
 /// The instance's state. `'static` because JavaScript's calls have no lifetime.

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
 import type { Api } from "../client/api.ts";
+import { openBody, sealBody } from "../client/at-rest.ts";
 import { AIRLINE_RUNS, airlineRunsAbsent, readAirlineRuns, type Message, type Run } from "../fixtures/airline-runs.ts";
 import { launchBrowser, openPage } from "../fixtures/browser.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
@@ -129,15 +130,18 @@ describe("100 airline-agent runs", { skip: airlineRunsAbsent }, () => {
   test("a byte changed in the store is found, by execution and batch", async () => {
     const database = await worker.database();
     const victim = await database
-      .prepare("SELECT execution_id, writer, k, batch_id, body FROM segments WHERE typeof(body) = 'text' ORDER BY execution_id, k DESC LIMIT 1")
-      .first<{ execution_id: string; writer: string; k: number; batch_id: string; body: string }>();
+      .prepare("SELECT execution_id, writer, k, batch_id, attempt, hex(body) AS body FROM segments WHERE body IS NOT NULL ORDER BY execution_id, k DESC LIMIT 1")
+      .first<{ execution_id: string; writer: string; k: number; batch_id: string; attempt: string; body: string }>();
     assert.ok(victim);
-    const at = victim.body.indexOf("role") + 1;
-    const changed = victim.body.slice(0, at) + "0" + victim.body.slice(at + 1);
-    assert.notEqual(changed, victim.body);
+    // By somebody who holds the keys of the store, but not the page's: sealed again as it should be.
+    const place = { project: project.id, execution: victim.execution_id, writer: victim.writer, k: victim.k, attempt: victim.attempt };
+    const body = openBody(worker.root, place, Buffer.from(victim.body, "hex")).toString();
+    const at = body.indexOf("role") + 1;
+    const changed = body.slice(0, at) + "0" + body.slice(at + 1);
+    assert.notEqual(changed, body);
     await database
-      .prepare("UPDATE segments SET body = ?1 WHERE execution_id = ?2 AND writer = ?3 AND k = ?4")
-      .bind(changed, victim.execution_id, victim.writer, victim.k).run();
+      .prepare("UPDATE segments SET body = unhex(?1) WHERE execution_id = ?2 AND writer = ?3 AND k = ?4")
+      .bind(sealBody(worker.root, "k1", place, Buffer.from(changed)).toString("hex"), victim.execution_id, victim.writer, victim.k).run();
 
     const { json } = await viewer.get(`/v1/executions/${victim.execution_id}/verify`);
     assert.equal(json.execution, victim.execution_id);

@@ -130,10 +130,34 @@ describe("minting and origins", () => {
       assert.equal(preflight.headers.get("access-control-allow-origin"), "*");
       assert.equal(preflight.headers.get("access-control-allow-credentials"), null);
     }
-    const read = await worker.api.withKey(project.viewerKey).request("GET", "/v1/executions", undefined, { origin: ORIGIN });
+    const read = await worker.api.withKey(project.viewerKey).get("/v1/executions");
     assert.equal(read.headers.get("access-control-allow-origin"), null);
     assert.equal(read.headers.get("cache-control"), "no-store");
     assert.equal(read.headers.get("x-content-type-options"), "nosniff");
+  });
+
+  test("reading and administration: pages of the project's origins with a key, and no others", async () => {
+    const viewer = worker.api.withKey(project.viewerKey);
+    const allowed = await viewer.request("GET", "/v1/executions", undefined, { origin: ORIGIN });
+    assert.deepEqual([allowed.status, allowed.headers.get("access-control-allow-origin")], [200, ORIGIN]);
+    assert.equal(allowed.headers.get("access-control-allow-credentials"), null);
+    assert.equal(allowed.headers.get("vary"), "Origin, Cookie");
+    const operator = worker.api.withKey(worker.operatorKey);
+    const own = { origin: new URL(worker.url).origin };
+    assert.equal((await operator.request("GET", "/v1/projects", undefined, own)).status, 200);
+    const refused = [
+      await viewer.request("GET", "/v1/executions", undefined, { origin: "https://evil.example.com" }),
+      await viewer.request("GET", "/v1/executions", undefined, { origin: "null" }),
+      await worker.api.withKey(project.adminKey).request("POST", "/v1/project/keys", '{"role":"admin","name":"x"}', { origin: "https://evil.example.com" }),
+      await operator.request("GET", "/v1/projects", undefined, { origin: ORIGIN }),
+    ];
+    for (const reply of refused) {
+      assert.deepEqual([reply.status, reply.json.code, reply.headers.get("access-control-allow-origin")], [403, "origin_not_allowed", null]);
+    }
+    const keys = await worker.api.withKey(project.adminKey).get("/v1/project/keys");
+    assert.deepEqual(keys.json.keys.map(({ name }: any) => name).sort(), ["first admin key", "first viewer key"]);
+    const preflight = await worker.api.request("OPTIONS", "/v1/executions", undefined, { origin: ORIGIN, "access-control-request-method": "GET" });
+    assert.deepEqual([preflight.status, preflight.headers.get("access-control-allow-origin"), preflight.headers.get("access-control-allow-credentials")], [204, ORIGIN, null]);
   });
 
   test("the operator changes a project, with effect on what it allows", async () => {

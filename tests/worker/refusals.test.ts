@@ -357,7 +357,7 @@ describe("reading", () => {
 
   test("routes and methods that are not there", async () => {
     assertProblem(await viewer.get("/v1/nothing"), { status: 404, code: "route_not_found" });
-    assertProblem(await viewer.request("DELETE", `/v1/executions/${x}`), { status: 405, code: "method_not_allowed" });
+    assertProblem(await viewer.request("PUT", `/v1/executions/${x}`, "{}"), { status: 405, code: "method_not_allowed" });
     assertProblem(await viewer.request("POST", "/v1/executions", "{}"), { status: 405, code: "method_not_allowed" });
   });
 

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { Api } from "../client/api.ts";
+import { openBody, sealBody } from "../client/at-rest.ts";
 import { batchId, body, chain, executionId, seal, session, smallExecution, stepId, type Event } from "../client/batches.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
@@ -32,6 +33,17 @@ async function store(bodies: Uint8Array[]): Promise<void> {
 async function select(sql: string, ...values: unknown[]): Promise<any[]> {
   const database = await worker.database();
   return (await database.prepare(sql).bind(...values).all()).results;
+}
+
+const placeOf = async (x: string, k: number) => {
+  const [{ attempt }] = await select("SELECT attempt FROM segments WHERE execution_id = ?1 AND k = ?2", x, k) as [{ attempt: string }];
+  return { project: project.id, execution: x, writer: "", k, attempt };
+};
+
+/** A batch's body as it was received, out of its row. */
+async function bodyOf(x: string, k: number): Promise<Buffer> {
+  const [{ hex }] = await select("SELECT hex(body) AS hex FROM segments WHERE execution_id = ?1 AND k = ?2", x, k) as [{ hex: string }];
+  return openBody(worker.root, await placeOf(x, k), Buffer.from(hex, "hex"));
 }
 
 const verify = async (x: string) => (await viewer.get(`/v1/executions/${x}/verify`)).json;
@@ -101,9 +113,11 @@ describe("idempotence", () => {
     for (const result of results.slice(1)) assert.deepEqual(result, results[0]);
     const [first] = results;
     assert.deepEqual(
-      [first.events, first.steps, first.error_steps, first.input_tokens, first.cost_nano_usd, first.started_at, first.models, first.tools, first.dropped, first.openers, first.closers],
-      [11, 6, 1, 20, 300_000_000, 1_789_999_999_000, '["m1","m2"]', '["db","think"]', 3, 2, 2],
+      [first.events, first.steps, first.error_steps, first.input_tokens, first.cost_nano_usd, first.started_at, first.dropped, first.openers, first.closers],
+      [11, 6, 1, 20, 300_000_000, 1_789_999_999_000, 3, 2, 2],
     );
+    const [listed] = (await viewer.get("/v1/executions?name=order")).json.executions;
+    assert.deepEqual([listed.models, listed.tools, listed.tags], [["m1", "m2"], ["db", "think"], ["y", "z"]]);
   });
 });
 
@@ -124,7 +138,9 @@ describe("bodies", () => {
     const bodies = await worker.bodies();
     const keys = (await bodies.list({ prefix: `segment/${project.id}/${x}/` })).keys;
     assert.equal(keys.length, 1);
-    assert.equal((await bodies.get(keys[0]!.name, "text")), large.toString());
+    const [{ attempt }] = await select("SELECT attempt FROM segments WHERE execution_id = ?1", x) as [{ attempt: string }];
+    const stored = Buffer.from((await bodies.get(keys[0]!.name, "arrayBuffer"))!);
+    assert.equal(openBody(worker.root, { project: project.id, execution: x, writer: "", k: 0, attempt }, stored).toString(), large.toString());
     const steps = await viewer.all(`/v1/executions/${x}/steps`, "steps");
     assert.equal(steps[0].output.length, 200_000);
     assert.equal((await verify(x)).batches[0].verdict, "verified");
@@ -139,8 +155,7 @@ describe("bodies", () => {
     const [first, second] = chain(x, [[step(0, { output: "\u0000 \ud83d\udee9 \u2028 'quoted' \"" })], [step(1)]]);
     const zipped = gzipSync(first!);
     await store([zipped, second!]);
-    const rows = await select("SELECT typeof(body) AS type, hex(body) AS hex FROM segments WHERE execution_id = ?1 ORDER BY k", x);
-    assert.deepEqual(rows, [{ type: "blob", hex: zipped.toString("hex").toUpperCase() }, { type: "text", hex: second!.toString("hex").toUpperCase() }]);
+    assert.deepEqual([await bodyOf(x, 0), await bodyOf(x, 1)], [zipped, second!]);
     const [one] = await viewer.all(`/v1/executions/${x}/steps`, "steps");
     assert.equal(one.output, "\u0000 \ud83d\udee9 \u2028 'quoted' \"");
     const verified = await verify(x);
@@ -177,7 +192,7 @@ describe("verification", () => {
   const faulty = (report: any) => report.batches.filter((batch: any) => batch.verdict !== "verified").map((batch: any) => [batch.k, batch.reason]);
 
   const changes: [string, string, [number, string][]][] = [
-    ["the body", "body = replace(body, 'Seattle', 'seattle')", [[1, "the signature does not match the stored bytes"]]],
+    ["the sealed body", "body = unhex(substr(hex(body), 1, 200) || iif(substr(hex(body), 201, 1) = '0', '1', '0') || substr(hex(body), 202))", [[1, "the stored body does not decrypt in its row"]]],
     ["the envelope", "envelope = replace(envelope, ' v1,', ' v1,A')", [[1, "the stored envelope cannot be read"]]],
     ["the envelope's batch id", "envelope = replace(envelope, 'bat_', 'bat-')", [[1, "the signature does not match the stored bytes"]]],
     ["a count beside it", "count = 3", [[1, "what is stored beside the bytes differs from what they say"]]],
@@ -194,6 +209,15 @@ describe("verification", () => {
     });
   }
 
+  test("finds a change of the body by somebody who holds the keys at rest", async () => {
+    const x = await execution();
+    const changed = Buffer.from((await bodyOf(x, 1)).toString().replace("Seattle", "seattle"));
+    const stored = sealBody(worker.root, "k1", await placeOf(x, 1), changed);
+    await select("UPDATE segments SET body = unhex(?2) WHERE execution_id = ?1 AND k = 1", x, stored.toString("hex"));
+    const report = await verify(x);
+    assert.deepEqual([report.verdict, faulty(report)], ["tampered", [[1, "the signature does not match the stored bytes"]]]);
+  });
+
   for (const assignment of ["name = 'another'", "cost_nano_usd = 1", "ended_at = ended_at + 1", "steps = 3", "tags = '[]'", "end_status = 'failed'"]) {
     test(`finds a roll-up that was changed: ${assignment}`, async () => {
       const x = await execution();
@@ -209,7 +233,7 @@ describe("verification", () => {
     assert.deepEqual(faulty(await verify(x)).map(([, reason]: any) => reason), Array(3).fill("the execution's subject is not the one that signed"));
     await select("DELETE FROM segments WHERE execution_id = ?1 AND k = 1", y);
     await select("UPDATE segments SET execution_id = ?1 WHERE execution_id = ?2 AND k = 1", y, x);
-    assert.deepEqual(faulty(await verify(y)), [[1, "what is stored beside the bytes differs from what they say"]]);
+    assert.deepEqual(faulty(await verify(y)), [[1, "the stored body does not decrypt in its row"]]);
   });
 
   test("names what is missing in the middle and at the end", async () => {

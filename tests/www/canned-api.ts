@@ -8,20 +8,25 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
 const DIST = fileURLToPath(new URL("../../www/dist", import.meta.url));
 const TYPES: Record<string, string> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".wasm": "application/wasm" };
 
 export interface ApiRequest {
+  readonly method: string;
   /** Path and query. */
   readonly url: string;
-  readonly authorization: string | undefined;
+  readonly cookie: string | undefined;
+  readonly csrf: string | undefined;
+  readonly body: string;
 }
 
 export interface Reply {
   readonly status?: number;
   readonly body: unknown;
+  readonly setCookie?: string;
 }
 
 export interface CannedSite {
@@ -38,13 +43,14 @@ export function problem(status: number, code: string, detail: string): Reply {
 export async function serveSite(answer: (path: string, query: URLSearchParams, request: ApiRequest) => Reply): Promise<CannedSite> {
   const requests: ApiRequest[] = [];
   const headers = siteHeaders();
-  const server = createServer((request: IncomingMessage, response) => {
+  const server = createServer(async (request: IncomingMessage, response) => {
     const { pathname, searchParams } = new URL(request.url ?? "/", "http://site");
     if (pathname.startsWith("/v1/")) {
-      const asked = { url: request.url ?? "", authorization: request.headers.authorization };
+      const csrf = request.headers["stepseal-csrf"] as string | undefined;
+      const asked = { method: request.method ?? "GET", url: request.url ?? "", cookie: request.headers.cookie, csrf, body: await text(request) };
       requests.push(asked);
-      const { status = 200, body } = answer(pathname, searchParams, asked);
-      response.writeHead(status, { "content-type": status < 400 ? "application/json" : "application/problem+json" });
+      const { status = 200, body, setCookie } = answer(pathname, searchParams, asked);
+      response.writeHead(status, { "content-type": status < 400 ? "application/json" : "application/problem+json", ...(setCookie ? { "set-cookie": setCookie } : {}) });
       response.end(JSON.stringify(body));
       return;
     }

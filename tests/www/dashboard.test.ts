@@ -4,7 +4,7 @@ import { after, before, beforeEach, test } from "node:test";
 import { chromium, type Browser, type Page } from "playwright-core";
 
 import { findChromium } from "../../scripts/chromium.mjs";
-import { problem, serveSite, siteHeaders, type CannedSite, type Reply } from "./canned-api.ts";
+import { problem, serveSite, siteHeaders, type ApiRequest, type CannedSite, type Reply } from "./canned-api.ts";
 
 const CHROMIUM_ARGUMENTS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -46,14 +46,31 @@ beforeEach(async () => {
 
 // ---- canned replies ----
 
-function answer(path: string, query: URLSearchParams, { authorization }: { authorization: string | undefined }): Reply {
-  if (revoked || authorization !== `Bearer ${VIEWER_KEY}`) return problem(401, "unauthenticated", "This key is not known or no longer valid.");
+const COOKIE = "__Host-stepseal=c1.sealed";
+const SIGNED_IN = { signed_in: true, role: "viewer", csrf: "token", project: { id: "prj_demo", name: HOSTILE }, key: { id: "key_1", name: "k" }, expires_at: 1 };
+
+function answer(path: string, query: URLSearchParams, request: ApiRequest): Reply {
+  if (path === "/v1/sign-in") return answerSignIn(request);
+  if (revoked || !isSignedIn(request)) return problem(401, "unauthenticated", "This key is not known or no longer valid.");
   if (path === "/v1/project") return { body: { id: "prj_demo", name: HOSTILE, status: "active", origins: [site.url], publishable_key: "stepseal_pub_demo" } };
   if (path === "/v1/executions") return { body: executionPage(query) };
   if (path === "/v1/executions/run_hostile") return { body: { execution: { ...execution("run_hostile"), ...hostileContents(), writers: [{ writer: "", batches: 2, events: 252 }] } } };
   if (path === "/v1/executions/run_hostile/steps") return { body: stepPage(query.get("cursor")) };
   if (path === "/v1/executions/run_hostile/verify") return { body: verification() };
   return problem(404, "execution_not_found", "There is no such execution.");
+}
+
+const isSignedIn = ({ cookie }: ApiRequest) => cookie === COOKIE;
+
+function answerSignIn(request: ApiRequest): Reply {
+  if (request.method === "GET") return { body: isSignedIn(request) ? SIGNED_IN : { signed_in: false } };
+  if (request.method === "DELETE") {
+    return request.csrf === "token"
+      ? { body: { signed_in: false }, setCookie: `${COOKIE}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0` }
+      : problem(403, "cross_site_request", "No token.");
+  }
+  if (JSON.parse(request.body).key !== VIEWER_KEY) return problem(401, "credential_invalid", "The API key is unknown, expired or revoked.");
+  return { body: SIGNED_IN, setCookie: `${COOKIE}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=43200` };
 }
 
 function execution(id: string, at = 1_790_000_000_000) {
@@ -110,7 +127,7 @@ test("every page comes with the strict policy", () => {
   const headers = siteHeaders();
   assert.equal(
     headers["Content-Security-Policy"],
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
   );
   assert.equal(headers["Referrer-Policy"], "no-referrer");
   assert.equal(headers["X-Content-Type-Options"], "nosniff");
@@ -121,7 +138,7 @@ test("a key that cannot be one is refused without asking the server", async () =
   await page.fill("#key", `stepseal_ingest_${"a1".repeat(20)}`);
   await page.click("button[type=submit]");
   assert.match(await page.innerText("[role=alert]"), /ingest key/);
-  assert.deepEqual(site.requests, []);
+  assert.deepEqual(site.requests.map(({ method }) => method), ["GET"]);
 });
 
 test("a wrong key is refused with a reason and leaves nothing behind", async () => {
@@ -133,15 +150,20 @@ test("a wrong key is refused with a reason and leaves nothing behind", async () 
   assert.deepEqual(faults, []);
 });
 
-test("the key stays in this tab, out of every URL, and is gone after signing out", async () => {
+test("the key is sent once and kept nowhere; the cookie outlives a reload, and signing out ends it", async () => {
   await signIn();
   await page.waitForSelector("tr[data-execution]");
-  assert.deepEqual(await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie]), [0, 1, ""]);
-  assert.equal(site.requests.some(({ url }) => url.includes("stepseal_viewer")), false);
+  assert.deepEqual(await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie]), [0, 0, ""]);
+  const withKey = site.requests.filter((request) => JSON.stringify(request).includes(VIEWER_KEY));
+  assert.deepEqual(withKey.map(({ method, url }) => `${method} ${url}`), ["POST /v1/sign-in"]);
   assert.equal(page.url().includes("stepseal_viewer"), false);
+  await page.reload();
+  await page.waitForSelector("tr[data-execution]");
   await page.click("text=Sign out");
   await page.waitForSelector("#key");
-  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  const last = site.requests.at(-1)!;
+  assert.deepEqual([last.method, last.url, last.csrf, last.cookie], ["DELETE", "/v1/sign-in", "token", COOKIE]);
+  assert.deepEqual(await page.context().cookies(), []);
   assert.deepEqual(faults, []);
 });
 

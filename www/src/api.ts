@@ -3,7 +3,7 @@
  * errors. Who asks is `session.ts`'s matter; what is shown, the pages'.
  */
 
-import { authorize, endSession } from "./session.ts";
+import { adoptSession, authorize, endSession, type SignedIn } from "./session.ts";
 
 export type ExecutionStatus = "running" | "waiting" | "completed" | "failed" | "cancelled" | "abandoned";
 
@@ -147,9 +147,24 @@ export function readProject(signal?: AbortSignal): Promise<Project> {
   return read<Project>("/v1/project", {}, signal);
 }
 
-/** Reads the project under a key that is not the session's yet: the way to learn whether the key is good. */
-export async function readProjectWith(key: string): Promise<Project> {
-  return parse<Project>(await send("/v1/project", undefined, key));
+/** Asks who is signed in, after a reload or in a new tab. */
+export async function resumeSession(): Promise<void> {
+  adoptSession(await parse<SignedIn>(await send("/v1/sign-in")));
+}
+
+/** Exchanges a key for the cookie. */
+export async function signIn(key: string): Promise<void> {
+  adoptSession(await parse<SignedIn>(await send("/v1/sign-in", { method: "POST", body: JSON.stringify({ key }) })));
+}
+
+/** Ends the sign-in at the server, whichever way that goes also here. */
+export async function signOut(): Promise<void> {
+  try {
+    await parse<SignedIn>(await send("/v1/sign-in", { method: "DELETE" }));
+    endSession();
+  } catch (error) {
+    endSession(`Signed out here, but the server did not confirm it: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 export function listExecutions(
@@ -172,9 +187,16 @@ export function verifyExecution(id: string, query: { cursor?: string }, signal?:
   return read<Verification>(`/v1/executions/${encodeURIComponent(id)}/verify`, query, signal);
 }
 
-async function read<T>(
+function read<T>(path: string, query: Record<string, string | number | undefined>, signal?: AbortSignal): Promise<T> {
+  return ask<T>("GET", path, query, undefined, signal);
+}
+
+/** A request of whoever is signed in; a refused sign-in ends the session here too. */
+export async function ask<T>(
+  method: string,
   path: string,
-  query: Record<string, string | number | undefined>,
+  query: Record<string, string | number | undefined> = {},
+  body?: unknown,
   signal?: AbortSignal,
 ): Promise<T> {
   const parameters = new URLSearchParams();
@@ -182,20 +204,20 @@ async function read<T>(
     if (value !== undefined && value !== "") parameters.set(name, String(value));
   }
   const search = parameters.size === 0 ? "" : `?${parameters}`;
+  const content = body === undefined ? {} : { body: JSON.stringify(body) };
   try {
-    return await parse<T>(await send(path + search, signal));
+    return await parse<T>(await send(path + search, { method, ...content, signal: signal ?? null }));
   } catch (error) {
     if (error instanceof Problem && error.status === 401) endSession(`Signed out: ${error.message}`);
     throw error;
   }
 }
 
-async function send(path: string, signal?: AbortSignal, key?: string): Promise<Response> {
-  const request: RequestInit = { headers: { accept: "application/json" }, cache: "no-store", signal: signal ?? null };
+async function send(path: string, request: RequestInit = {}): Promise<Response> {
   try {
-    return await fetch(path, authorize(request, key));
+    return await fetch(path, authorize({ ...request, headers: { accept: "application/json" }, cache: "no-store" }));
   } catch (error) {
-    if (signal?.aborted) throw error;
+    if (request.signal?.aborted) throw error;
     throw new Problem(0, "unreachable", "The server did not answer. Is it running, and are you online?");
   }
 }

@@ -1,13 +1,15 @@
 /** The shell: who is signed in, which page is shown, and the bar above both. */
 
-import { readProject } from "./api.ts";
+import { readProject, resumeSession, signOut } from "./api.ts";
 import { el, on, recorded, replaceChildren } from "./dom.ts";
 import { icon } from "./icons.ts";
+import { showAudit } from "./pages/audit.ts";
 import { showExecution } from "./pages/execution.ts";
 import { forgetExecutions, showExecutions } from "./pages/executions.ts";
+import { showProject } from "./pages/project.ts";
 import { showSignIn } from "./pages/sign-in.ts";
 import { routeOf, startRouter, type Route } from "./router.ts";
-import { endSession, isSignedIn, onSessionEnd, role } from "./session.ts";
+import { isSignedIn, onSessionEnd, role } from "./session.ts";
 
 const bar = document.getElementById("bar")!;
 const main = document.getElementById("main")!;
@@ -24,12 +26,20 @@ startRouter((route) => {
 onSessionEnd((reason) => {
   forgetExecutions();
   closePlayground();
-  signIn(reason);
+  askToSignIn(reason);
 });
-if (isSignedIn()) enter();
-else signIn(null);
+void begin();
 
-function signIn(reason: string | null): void {
+async function begin(): Promise<void> {
+  let trouble: string | null = null;
+  await resumeSession().catch((error: unknown) => {
+    trouble = error instanceof Error ? error.message : String(error);
+  });
+  if (isSignedIn()) enter();
+  else askToSignIn(trouble);
+}
+
+function askToSignIn(reason: string | null): void {
   leave.abort();
   document.title = "Sign in · Stepseal";
   bar.hidden = true;
@@ -55,6 +65,10 @@ function show(route: Route): void {
       return showExecution(context, route.id);
     case "playground":
       return void openPlayground(context);
+    case "project":
+      return role() === "admin" ? showProject(context) : showUnknown(context.host);
+    case "audit":
+      return role() === "admin" ? showAudit(context) : showUnknown(context.host);
     case "unknown":
       return showUnknown(context.host);
   }
@@ -80,16 +94,17 @@ function showUnknown(host: HTMLElement): void {
 
 function drawBar(): void {
   const project = el("span", { class: "project" });
-  const signOut = on(el("button", { type: "button", class: "link" }, "Sign out"), { click: () => endSession() });
+  const signOutButton = on(el("button", { type: "button", class: "link" }, "Sign out"), { click: () => void signOut() });
   replaceChildren(
     bar,
     el("a", { class: "brand", href: "/" }, icon("seal"), "Stepseal"),
     el("nav", { "aria-label": "Pages" },
       el("a", { href: "/", "data-page": "executions" }, "Executions"),
-      el("a", { href: "/playground", "data-page": "playground" }, "Playground")),
+      el("a", { href: "/playground", "data-page": "playground" }, "Playground"),
+      ...(role() === "admin" ? [el("a", { href: "/project", "data-page": "project" }, "Project"), el("a", { href: "/audit", "data-page": "audit" }, "Audit log")] : [])),
     el("span", { class: "spacer" }),
     project,
-    signOut,
+    signOutButton,
   );
   readProject().then(
     ({ name }) => replaceChildren(project, recorded(name), el("span", { class: "role" }, role())),

@@ -4,12 +4,14 @@ export type Route =
   | { readonly page: "executions" }
   | { readonly page: "execution"; readonly id: string }
   | { readonly page: "playground" }
+  | { readonly page: "project" }
+  | { readonly page: "audit" }
   | { readonly page: "unknown" };
 
 export function routeOf(path: string): Route {
   const parts = path.split("/").filter((part) => part !== "");
   if (parts.length === 0) return { page: "executions" };
-  if (parts.length === 1 && parts[0] === "playground") return { page: "playground" };
+  if (parts.length === 1 && (parts[0] === "playground" || parts[0] === "project" || parts[0] === "audit")) return { page: parts[0] };
   if (parts.length === 2 && parts[0] === "executions") {
     const id = decoded(parts[1]!);
     if (id !== null) return { page: "execution", id };

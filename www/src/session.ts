@@ -1,10 +1,9 @@
 /**
- * Who reads: an API key, kept for this tab only (`sessionStorage` is neither
- * shared with other tabs nor kept when this one closes) and sent as a Bearer
- * credential, never in a URL. This module is the only one that knows so.
+ * Who reads. A pasted key is exchanged once for a cookie that no script can
+ * read; what this page holds is who it is and the token that its writes carry
+ * (`csrf`). This module is the only one that knows so.
  */
 
-const STORED_KEY = "stepseal.key";
 const KEY_FORM = /^stepseal_(viewer|admin)_[0-9a-f]{40}$/;
 
 export type Role = "viewer" | "admin";
@@ -24,22 +23,31 @@ export function keyFault(key: string): string | null {
   return "This is no Stepseal key. A key begins with stepseal_viewer_ or stepseal_admin_.";
 }
 
-export function beginSession(key: string): void {
-  sessionStorage.setItem(STORED_KEY, key);
+/** The reply of `/v1/sign-in`. */
+export interface SignedIn {
+  readonly signed_in: boolean;
+  readonly role?: Role;
+  readonly csrf?: string;
+}
+
+let current: SignedIn = { signed_in: false };
+
+/** Takes over what the server said of the cookie. */
+export function adoptSession(answer: SignedIn): void {
+  current = answer;
 }
 
 export function isSignedIn(): boolean {
-  return sessionStorage.getItem(STORED_KEY) !== null;
+  return current.signed_in;
 }
 
 export function role(): Role | null {
-  const found = KEY_FORM.exec(sessionStorage.getItem(STORED_KEY) ?? "");
-  return found ? (found[1] as Role) : null;
+  return current.role ?? null;
 }
 
-/** Ends the session. `reason` is null if the reader asked for it. */
+/** Ends the session in this page. `reason` is null if the reader asked for it. */
 export function endSession(reason: string | null = null): void {
-  sessionStorage.removeItem(STORED_KEY);
+  current = { signed_in: false };
   endListener(reason);
 }
 
@@ -47,9 +55,9 @@ export function onSessionEnd(listener: EndListener): void {
   endListener = listener;
 }
 
-/** Adds the reader's credential to a request to this origin; `key` is given only to try it before a session begins. */
-export function authorize(request: RequestInit, key: string | null = sessionStorage.getItem(STORED_KEY)): RequestInit {
+/** Makes a request to this origin one of the reader's: the cookie rides along, writes carry the token. */
+export function authorize(request: RequestInit): RequestInit {
   const headers = new Headers(request.headers);
-  if (key !== null) headers.set("authorization", `Bearer ${key}`);
-  return { ...request, headers, credentials: "omit" };
+  if (current.csrf !== undefined) headers.set("stepseal-csrf", current.csrf);
+  return { ...request, headers, credentials: "same-origin" };
 }

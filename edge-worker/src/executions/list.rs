@@ -1,11 +1,12 @@
 //! `GET /v1/executions`.
 
-use super::{cursors, url};
+use super::cursors;
 use crate::access;
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
+use crate::request::url;
 use crate::respond::Reply;
-use crate::storage::executions;
+use crate::storage::{cipher, executions};
 use serde_json::json;
 use stepseal_protocol::query::ListQuery;
 use worker::Request;
@@ -22,13 +23,14 @@ pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
         Some(cursor) => position(&cursors.open(cursor)?)?,
         None => (BEFORE_ALL.0, BEFORE_ALL.1.to_owned()),
     };
-    let mut rows = executions::list(&call.env, reader.project.as_str(), &query, &after).await?;
+    let labels = cipher::labels(&call.env, &reader.project)?;
+    let mut rows = executions::list(&call.env, reader.project.as_str(), &query, &labels, &after).await?;
     let more = rows.len() > query.page.limit as usize;
     rows.truncate(query.page.limit as usize);
     let next_cursor =
         rows.last().filter(|_| more).map(|last| cursors.seal(&format!("{}|{}", last.started_at, last.id)));
     Reply::ok(&json!({
-        "executions": rows.iter().map(executions::Execution::shown).collect::<Vec<_>>(),
+        "executions": rows.iter().map(|row| row.shown(&labels)).collect::<Vec<_>>(),
         "next_cursor": next_cursor,
         "window": { "from": query.from, "to": query.to },
     }))

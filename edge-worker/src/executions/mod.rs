@@ -15,28 +15,33 @@ use crate::access::Reader;
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Outcome};
+use crate::storage::deletion;
 use crate::storage::executions::{self, Execution};
 use crate::storage::segments::SegmentPosition;
-use stepseal_protocol::ids::ExecutionId;
+use stepseal_protocol::ids::{ExecutionId, ProjectId};
 use stepseal_protocol::problem::{Code, Problem};
 use stepseal_protocol::query::Cursors;
-use worker::{Request, Url};
 
 /// The execution at `id` of the reader's project. One of another project is as absent as none.
 async fn find(call: &Call, reader: &Reader, id: &str) -> Outcome<(ExecutionId, Execution)> {
+    find_in(call, &reader.project, id).await
+}
+
+/// The execution at `id` of a project, or why there is none.
+pub(crate) async fn find_in(call: &Call, project: &ProjectId, id: &str) -> Outcome<(ExecutionId, Execution)> {
     let absent = || Problem::new(Code::ExecutionNotFound, "The project has no execution of this id.");
     let id = ExecutionId::parse(id).map_err(|_| absent())?;
-    let execution =
-        executions::one(&call.env, reader.project.as_str(), id.as_str()).await?.ok_or_else(absent)?;
-    Ok((id, execution))
+    if let Some(execution) = executions::one(&call.env, project.as_str(), id.as_str()).await? {
+        return Ok((id, execution));
+    }
+    if deletion::is_deleted(&call.env, project.as_str(), id.as_str()).await? {
+        return Err(Problem::new(Code::ExecutionDeleted, "The execution was deleted.").into());
+    }
+    Err(absent().into())
 }
 
 fn cursors(call: &Call, reader: &Reader, query: String) -> Outcome<Cursors> {
     Ok(Cursors::of(&Secrets::of(&call.env)?.oldest_root()?, &reader.project, query))
-}
-
-fn url(request: &Request) -> Outcome<Url> {
-    Ok(request.url().doing("reading the request's URL")?)
 }
 
 /// Opens a cursor over segments.

@@ -1,12 +1,15 @@
 //! `GET /v1/executions/{id}`.
 
-use super::{find, url};
+use super::find;
 use crate::access;
+use crate::audit;
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
+use crate::request::url;
 use crate::respond::Reply;
-use crate::storage::{executions, segments};
+use crate::storage::{cipher, executions, segments};
 use serde_json::{Value, json};
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Kind, inflate};
 use stepseal_protocol::problem::{Code, Problem};
 use worker::Request;
@@ -20,8 +23,9 @@ pub(crate) async fn show(request: &Request, call: &Call, id: &str) -> Outcome<Re
             .into());
     }
     let (id, execution) = find(call, &reader, id).await?;
+    audit::note_read(call, &reader, Action::ExecutionRead, id.as_str()).await?;
     let project = reader.project.as_str();
-    let mut shown = execution.shown();
+    let mut shown = execution.shown(cipher::labels(&call.env, &reader.project)?.as_ref());
     for name in ["metadata", "input", "output", "error"] {
         shown[name] = Value::Null;
     }
@@ -35,7 +39,7 @@ pub(crate) async fn show(request: &Request, call: &Call, id: &str) -> Outcome<Re
             continue;
         }
         if let Some(segment) = segments::one(&call.env, project, id.as_str(), writer, k).await?
-            && let Some(body) = segment.load_body(&call.env, project, id.as_str()).await?
+            && let Some(body) = segment.load_body(&call.env, project, id.as_str()).await?.opened()
         {
             add_contents(&mut shown, &body)?;
         }

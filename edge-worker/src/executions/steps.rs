@@ -1,14 +1,17 @@
 //! `GET /v1/executions/{id}/steps`: the steps as recorded, in order of (writer, number).
 
-use super::{cursors, find, segment_cursor, segment_position, url};
+use super::{cursors, find, segment_cursor, segment_position};
 use crate::access;
+use crate::audit;
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
+use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::segments::{self, Segment};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Event, Kind, inflate};
 use stepseal_protocol::messages::{MessageTable, indexes_referred_to, join};
 use stepseal_protocol::query::PageQuery;
@@ -26,6 +29,7 @@ pub(crate) async fn steps(request: &Request, call: &Call, id: &str) -> Outcome<R
     let reader = access::reader(request, call).await?;
     let query = PageQuery::parse(url(request)?.query_pairs())?;
     let (id, _) = find(call, &reader, id).await?;
+    audit::note_read(call, &reader, Action::ExecutionRead, id.as_str()).await?;
     let cursors = cursors(call, &reader, format!("steps|{id}"))?;
     let after = segment_position(&cursors, query.cursor.as_deref())?;
     let place = Place { call, project: reader.project.as_str(), execution: id.as_str() };
@@ -63,7 +67,8 @@ type Tables = HashMap<String, MessageTable>;
 /// says what is wrong with it.
 async fn steps_of(place: &Place<'_>, tables: &mut Tables, segment: &Segment) -> Outcome<Vec<Value>> {
     let mut steps = Vec::new();
-    let Some(body) = segment.load_body(&place.call.env, place.project, place.execution).await? else {
+    let Some(body) = segment.load_body(&place.call.env, place.project, place.execution).await?.opened()
+    else {
         return Ok(steps);
     };
     let table = tables.entry(segment.writer.clone()).or_default();
@@ -101,7 +106,7 @@ async fn read_messages(
         segments::with_messages(&call.env, project, execution, writer, *indexes.start(), *indexes.end())
             .await?;
     for segment in &found {
-        if let Some(body) = segment.load_body(&call.env, project, execution).await? {
+        if let Some(body) = segment.load_body(&call.env, project, execution).await?.opened() {
             with_batch(&body, |batch| {
                 table.add(batch);
                 Ok(())

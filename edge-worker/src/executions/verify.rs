@@ -1,17 +1,22 @@
 //! `GET /v1/executions/{id}/verify`: proves that what is stored is what was signed, and whole.
 
-use super::{cursors, find, url};
+use super::{cursors, find};
 use crate::access;
+use crate::audit;
 use crate::call::Call;
 use crate::config::Secrets;
-use crate::failure::{Doing, Fault, Outcome};
+use crate::failure::{Doing, Failure, Fault, Outcome};
+use crate::request::url;
 use crate::respond::Reply;
+use crate::storage::cipher;
 use crate::storage::executions::Execution;
-use crate::storage::segments::{self, Segment, SegmentPosition};
+use crate::storage::segments::{self, Body, Segment, SegmentPosition};
 use serde_json::{Value, json};
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::digest::BodyDigest;
 use stepseal_protocol::encoding::hex_decode;
 use stepseal_protocol::ids::{ExecutionId, ProjectId};
+use stepseal_protocol::problem::Code;
 use stepseal_protocol::query::{Cursors, PageQuery};
 use stepseal_protocol::verify::{
     ResumePoint, SegmentVerdict, Sequence, SequenceFacts, StoredSegment, Verdict, check_segment,
@@ -27,7 +32,13 @@ const BYTES_MAX: u64 = 8_000_000;
 pub(crate) async fn verify(request: &Request, call: &Call, id: &str) -> Outcome<Reply> {
     let reader = access::reader(request, call).await?;
     let query = PageQuery::parse(url(request)?.query_pairs())?;
-    let (id, execution) = find(call, &reader, id).await?;
+    let (id, execution) = match find(call, &reader, id).await {
+        Err(Failure::Refused(refusal)) if refusal.problem.code == Code::ExecutionDeleted => {
+            return Reply::ok(&deleted(id));
+        }
+        found => found?,
+    };
+    audit::note_read(call, &reader, Action::ExecutionVerify, id.as_str()).await?;
     let cursors = cursors(call, &reader, format!("verify|{id}"))?;
     let resume = query.cursor.as_deref().map(|cursor| resume_point(&cursors, cursor)).transpose()?;
     let after = resume.as_ref().map_or_else(SegmentPosition::first, position);
@@ -104,6 +115,7 @@ async fn walk(
     let secrets = Secrets::of(&call.env)?;
     let mut sequence = resume.map_or_else(Sequence::default, Sequence::resumed);
     let mut walk = Walk::default();
+    let labels = cipher::labels(&call.env, project)?;
     for segment in page {
         let body = segment.load_body(&call.env, project.as_str(), id.as_str()).await?;
         let stored = StoredSegment {
@@ -114,11 +126,15 @@ async fn walk(
             digest: stored_digest(&segment.sha256),
             batch_id: &segment.batch_id,
             envelope: &segment.envelope,
-            body: body.as_deref().unwrap_or_default(),
+            body: if let Body::Opened(bytes) = &body { bytes } else { &[] },
         };
         let checked = match body {
-            None => Err((SegmentVerdict::Tampered, "the body is not in the store")),
-            Some(_) => check_segment(project, id, &execution.subject, &stored, |name| secrets.root(name)),
+            Body::Absent => Err((SegmentVerdict::Tampered, "the body is not in the store")),
+            Body::Shut => Err((SegmentVerdict::Tampered, "the stored body does not decrypt in its row")),
+            Body::Opened(_) => {
+                check_segment(project, id, &execution.subject, &stored, |name| secrets.root(name))
+                    .map(|facts| facts.sealed(&labels))
+            }
         };
         let (verdict, reason) = match checked {
             Ok(facts) => {
@@ -157,6 +173,14 @@ fn shown(segment: &Segment, verdict: SegmentVerdict, reason: Option<&str>) -> Va
         "provenance": segment.provenance,
         "verdict": verdict,
         "reason": reason,
+    })
+}
+
+/// The reply for an execution whose tombstone is all there is.
+fn deleted(id: &str) -> Value {
+    json!({
+        "execution": id, "verdict": Verdict::Deleted, "tail_unknown": false, "summary": null, "batches": [],
+        "missing": [], "dropped": [], "next_cursor": null,
     })
 }
 

@@ -5,9 +5,10 @@ pub(crate) mod address_limit;
 pub(crate) mod fair_limit;
 pub(crate) mod fair_limiter;
 
+use crate::audit::rejections;
 use crate::call::Call;
 use crate::config::Secrets;
-use crate::failure::{Outcome, Refusal};
+use crate::failure::{Failure, Outcome, Refusal};
 use crate::projects::store;
 use crate::request::{header, read_body};
 use crate::respond::{Reply, members};
@@ -52,15 +53,30 @@ async fn take(request: &Request, call: &Call, frame: Unverified<'_>, bytes: usiz
     let root = root_of(&frame, call)?;
     let secret = root.project_secret(frame.project(), frame.kid());
     let batch = frame.verify(&secret)?;
-    let project = admitted(&batch, header(request, "origin").as_deref(), call).await?;
+    let outcome = take_verified(request, call, &batch, bytes, &root).await;
+    if let Err(Failure::Refused(refusal)) = &outcome {
+        rejections::note(call, &batch, &refusal.problem);
+    }
+    outcome
+}
+
+/// Everything after the signature: from here on a refusal is audited.
+async fn take_verified(
+    request: &Request,
+    call: &Call,
+    batch: &Verified<'_>,
+    bytes: usize,
+    root: &Root,
+) -> Outcome<Reply> {
+    let project = admitted(batch, header(request, "origin").as_deref(), call).await?;
     fair_limit::spend_bytes(call, &project, bytes as u64).await?;
     let ndjson = inflate(batch.body())?;
     let parsed = Batch::parse(&ndjson)?;
-    let author = Author::of(&batch, &parsed.header)?;
+    let author = Author::of(batch, &parsed.header)?;
     let policy = fair_limit::spend_steps(call, &project, parsed.count()).await?;
-    let segment = NewSegment { batch: &batch, parsed: &parsed, author: &author, received_at: call.now };
+    let segment = NewSegment { batch, parsed: &parsed, author: &author, received_at: call.now };
     let commit = commit(call, &segment).await?;
-    Ok(reply(call, &segment, commit, &root)?.with_headers(policy))
+    Ok(reply(call, &segment, commit, root)?.with_headers(policy))
 }
 
 fn root_of(frame: &Unverified<'_>, call: &Call) -> Outcome<Root> {
@@ -74,7 +90,7 @@ async fn admitted(batch: &Verified<'_>, origin: Option<&str>, call: &Call) -> Ou
     let project = store::project(call, batch.project()).await?.ok_or_else(|| {
         Problem::new(Code::ProjectUnknown, format!("There is no project {} here.", batch.project()))
     })?;
-    project.admit(batch, origin)?;
+    project.admit(batch, origin, call.now)?;
     Ok(project)
 }
 
@@ -91,6 +107,10 @@ fn reply(call: &Call, segment: &NewSegment<'_>, commit: Commit, root: &Root) -> 
             let first_root = Secrets::of(&call.env)?.root(kid.root_name());
             let receipt = receipt(first_root.as_ref().unwrap_or(root), &key, &digest, stored_at);
             stored_reply(segment, &receipt, true)
+        }
+        Commit::Deleted => {
+            let detail = "The execution was deleted. Drop what is left of it.";
+            Err(Problem::new(Code::ExecutionDeleted, detail).into())
         }
         Commit::OtherSubject => Err(Problem::new(
             Code::SubjectMismatch,

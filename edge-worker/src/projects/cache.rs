@@ -1,10 +1,13 @@
-//! What an isolate remembers of KV: at most 60 seconds, misses much shorter.
+//! What an isolate remembers of KV. KV's own cache and this one add up to less than the 60 s within which
+//! a revocation holds everywhere.
 
 use std::collections::HashMap;
 
-/// Longest time a revocation can go unseen by this isolate.
-const FOUND_FOR_MS: u64 = 60_000;
-/// KV itself remembers misses for a minute; ours must not add to that noticeably.
+/// How long KV may answer from its cache near us, in seconds: its own minimum.
+pub(crate) const CONFIG_TTL_S: u64 = 30;
+/// How long this isolate goes on from there.
+const FOUND_FOR_MS: u64 = 25_000;
+/// A miss is KV's to remember; ours only spares it a burst of the same question.
 const MISSED_FOR_MS: u64 = 2_000;
 /// Entries at which the whole memory is dropped: a bound, not a policy.
 const ENTRIES_MAX: usize = 4_096;
@@ -23,6 +26,10 @@ impl<T> Default for Fresh<T> {
 impl<T: Clone> Fresh<T> {
     pub(crate) fn get(&self, key: &str, now: u64) -> Option<T> {
         self.entries.get(key).filter(|(until, _)| now < *until).map(|(_, value)| value.clone())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
     }
 
     pub(crate) fn put(&mut self, key: String, value: T, found: bool, now: u64) {

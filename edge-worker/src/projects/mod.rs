@@ -1,27 +1,50 @@
-//! Projects: creating one (the operator), showing one to its own readers.
+//! Projects: what the operator does with all of them, and what administrators do with theirs.
 
 pub(crate) mod cache;
+pub(crate) mod denials;
+pub(crate) mod generations;
+pub(crate) mod key_store;
+pub(crate) mod keys;
 pub(crate) mod store;
 
-use crate::access::{self, require_operator};
+use crate::access::{self, Administrator, OPERATOR, require_operator};
+use crate::audit;
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Fault, Outcome};
-use crate::request::read_body;
+use crate::request::{read_body, url};
 use crate::respond::Reply;
 use serde::Deserialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use stepseal_protocol::access::{ApiKey, ApiKeyRecord, Role, publishable_key};
+use stepseal_protocol::administration::{RETENTION_DEFAULT_DAYS, check_name, check_retention};
+use stepseal_protocol::audit::Action;
 use stepseal_protocol::ids::{KeyId, ProjectId};
 use stepseal_protocol::ingest::admission::{Limits, Project, ProjectStatus};
 use stepseal_protocol::keys::Root;
 use stepseal_protocol::problem::{Code, Problem};
+use stepseal_protocol::query::{Cursors, PageQuery};
 use worker::Request;
 
 /// Longest body of an administrative request, in bytes.
 const REQUEST_MAX: usize = 64 * 1024;
-const NAME_MAX: usize = 128;
 const ORIGINS_MAX: usize = 32;
+
+/// The body of an administrative request.
+pub(crate) async fn read_request<T: DeserializeOwned>(request: &mut Request) -> Outcome<T> {
+    let body = read_body(request, REQUEST_MAX).await?;
+    Ok(serde_json::from_slice(&body).map_err(|fault| unreadable(&fault))?)
+}
+
+/// The same, where a request without a body asks for the defaults.
+async fn read_request_or_default<T: DeserializeOwned + Default>(request: &mut Request) -> Outcome<T> {
+    let body = read_body(request, REQUEST_MAX).await?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    Ok(serde_json::from_slice(&body).map_err(|fault| unreadable(&fault))?)
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,14 +55,19 @@ struct NewProject {
     origins: Vec<String>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default = "default_retention")]
+    retention_days: u32,
+}
+
+const fn default_retention() -> u32 {
+    RETENTION_DEFAULT_DAYS
 }
 
 /// `POST /v1/projects`: creates a project with a viewer and an admin key; every secret in the reply is
 /// shown this once.
 pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> {
-    require_operator(&request, call)?;
-    let body = read_body(&mut request, REQUEST_MAX).await?;
-    let wanted: NewProject = serde_json::from_slice(&body).map_err(|fault| unreadable(&fault))?;
+    require_operator(&request, call).await?;
+    let wanted: NewProject = read_request(&mut request).await?;
     let id = wanted.check()?;
     let secrets = Secrets::of(&call.env)?;
     let (kid, root) = secrets.newest_root()?;
@@ -51,24 +79,26 @@ pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> 
         origins: wanted.origins,
         publishable_key: publishable_key(&id, random()?),
         limits: wanted.limits,
-        denied_sessions: Vec::new(),
+        newest_kid_at: 0,
+        generation: 1,
+        retention_days: wanted.retention_days,
+        denials: Vec::new(),
         created_at: call.now,
     };
-    let keys = [Role::Viewer, Role::Admin]
-        .map(|role| random().map(|bytes| ApiKey::generate(role, bytes)))
+    let made = [Role::Viewer, Role::Admin]
+        .map(|role| keys::generate(call, first_key(role, &project)))
         .into_iter()
-        .collect::<Result<Vec<_>, _>>()?;
-    let digest_root = secrets.oldest_root()?;
-    let records: Vec<_> =
-        keys.iter().map(|key| (key.digest(&digest_root), first_key(key.role(), &project))).collect();
-    if !store::create(&call.env, &project, &records).await? {
+        .collect::<Outcome<Vec<_>>>()?;
+    let (keys, entries): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    if !store::create(&call.env, &project, &entries).await? {
         return Err(Problem::new(Code::ProjectExists, format!("There is a project {id} already.")).into());
     }
+    audit::note_by(call, &id, OPERATOR, Action::ProjectCreate, "", Value::Null).await?;
     created(&project, &id, &kid, &root, &keys)
 }
 
 fn created(project: &Project, id: &ProjectId, kid: &KeyId, root: &Root, keys: &[ApiKey]) -> Outcome<Reply> {
-    let revealed: serde_json::Map<String, serde_json::Value> =
+    let revealed: serde_json::Map<String, Value> =
         keys.iter().map(|key| (key.role().as_str().to_owned(), key.reveal().into())).collect();
     Reply::with_status(
         201,
@@ -98,23 +128,72 @@ struct ProjectChange {
     status: Option<ProjectStatus>,
     origins: Option<Vec<String>>,
     limits: Option<Limits>,
+    retention_days: Option<u32>,
 }
 
-/// `PATCH /v1/projects/{id}`: changes what is given and leaves the rest (the operator). Effective
-/// everywhere within 60 s.
-pub(crate) async fn change(mut request: Request, call: &Call, id: &str) -> Outcome<Reply> {
-    require_operator(&request, call)?;
-    let body = read_body(&mut request, REQUEST_MAX).await?;
-    let change: ProjectChange = serde_json::from_slice(&body).map_err(|fault| unreadable(&fault))?;
-    let stored = store::read(&call.env, id).await?;
-    let mut project =
-        stored.ok_or_else(|| Problem::new(Code::ProjectNotFound, "There is no project of this id."))?;
-    project.name = change.name.unwrap_or(project.name);
-    project.status = change.status.unwrap_or(project.status);
-    project.origins = change.origins.unwrap_or(project.origins);
-    project.limits = change.limits.unwrap_or(project.limits);
-    check_settings(&project.name, &project.origins, &project.limits)?;
-    store::update(call, &project).await?;
+impl ProjectChange {
+    /// Names of what it changes.
+    fn fields(&self) -> Vec<&'static str> {
+        let given = [
+            ("name", self.name.is_some()),
+            ("status", self.status.is_some()),
+            ("origins", self.origins.is_some()),
+            ("limits", self.limits.is_some()),
+            ("retention_days", self.retention_days.is_some()),
+        ];
+        given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    }
+}
+
+/// `GET /v1/projects`: all of them, by id (the operator).
+pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
+    require_operator(request, call).await?;
+    let query = PageQuery::parse(url(request)?.query_pairs())?;
+    let cursors = Cursors::of_deployment(&Secrets::of(&call.env)?.oldest_root()?, "projects".into());
+    let after = query.cursor.as_deref().map(|cursor| cursors.open(cursor)).transpose()?.unwrap_or_default();
+    let mut projects = store::list(&call.env, &after, query.limit + 1).await?;
+    let more = projects.len() > query.limit as usize;
+    projects.truncate(query.limit as usize);
+    let next_cursor = projects.last().filter(|_| more).map(|last| cursors.seal(&last.id));
+    Reply::ok(&json!({
+        "projects": projects.iter().map(shown).collect::<Vec<_>>(),
+        "next_cursor": next_cursor,
+    }))
+}
+
+/// `GET /v1/projects/{id}`: as the truth has it (the operator).
+pub(crate) async fn show_named(call: &Call, admin: &Administrator) -> Outcome<Reply> {
+    let project = store::read(&call.env, admin.project.as_str()).await?.ok_or_else(store::absent)?;
+    Reply::ok(&json!({ "project": shown(&project) }))
+}
+
+/// `PATCH /v1/projects/{id}` and `/v1/project`: changes what is given and leaves the rest. Effective
+/// everywhere within 60 s. The fair limits are the operator's to set.
+pub(crate) async fn change(request: &mut Request, call: &Call, admin: &Administrator) -> Outcome<Reply> {
+    let change: ProjectChange = read_request(request).await?;
+    if change.status == Some(ProjectStatus::Deleted) {
+        let detail = "A project is paused or active; `DELETE` deletes it.";
+        return Err(Problem::new(Code::RequestMalformed, detail).of_field("status").into());
+    }
+    if change.limits.is_some() && !admin.is_operator() {
+        let detail = "The limits of a project are the operator's to change.";
+        return Err(Problem::new(Code::RoleInsufficient, detail).of_field("limits").into());
+    }
+    let (project, ()) = store::change(call, admin.project.as_str(), |project| {
+        if let Some(name) = &change.name {
+            project.name.clone_from(name);
+        }
+        if let Some(origins) = &change.origins {
+            project.origins.clone_from(origins);
+        }
+        project.status = change.status.unwrap_or(project.status);
+        project.limits = change.limits.unwrap_or(project.limits);
+        project.retention_days = change.retention_days.unwrap_or(project.retention_days);
+        check_retention(project.retention_days)?;
+        Ok(check_settings(&project.name, &project.origins, &project.limits)?)
+    })
+    .await?;
+    audit::note(call, admin, Action::ProjectChange, "", json!({ "fields": change.fields() })).await?;
     Reply::ok(&json!({ "project": shown(&project) }))
 }
 
@@ -124,9 +203,7 @@ fn unreadable(fault: &serde_json::Error) -> Problem {
 
 fn check_settings(name: &str, origins: &[String], limits: &Limits) -> Result<(), Problem> {
     let refuse = |field: &str, detail: &str| Problem::new(Code::RequestMalformed, detail).of_field(field);
-    if !(1..=NAME_MAX).contains(&name.len()) {
-        return Err(refuse("name", "The name has 1 to 128 bytes."));
-    }
+    check_name(name)?;
     if origins.len() > ORIGINS_MAX || !origins.iter().all(|origin| is_origin(origin)) {
         return Err(refuse(
             "origins",
@@ -146,7 +223,7 @@ pub(crate) async fn show(request: &Request, call: &Call) -> Outcome<Reply> {
     Reply::ok(&shown(&project))
 }
 
-fn shown(project: &Project) -> serde_json::Value {
+fn shown(project: &Project) -> Value {
     json!({
         "id": project.id,
         "name": project.name,
@@ -155,6 +232,7 @@ fn shown(project: &Project) -> serde_json::Value {
         "origins": project.origins,
         "publishable_key": project.publishable_key,
         "limits": project.limits,
+        "retention_days": project.retention_days,
         "created_at": project.created_at,
     })
 }
@@ -166,6 +244,7 @@ impl NewProject {
                 .of_field("id")
         })?;
         check_settings(&self.name, &self.origins, &self.limits)?;
+        check_retention(self.retention_days)?;
         Ok(id)
     }
 }

@@ -1,16 +1,18 @@
-//! Projects and API keys: D1 is the truth, KV the copy that the hot path reads.
+//! Projects: D1 is the truth, KV the copy that the hot path reads.
 
-use super::cache::Fresh;
+use super::cache::{CONFIG_TTL_S, Fresh};
+use super::key_store::{self, KeyEntry};
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use std::cell::RefCell;
 use std::rc::Rc;
-use stepseal_protocol::access::ApiKeyRecord;
 use stepseal_protocol::ids::ProjectId;
-use stepseal_protocol::ingest::admission::Project;
-use worker::{Env, KvStore, query};
+use stepseal_protocol::ingest::admission::{Project, ProjectStatus};
+use stepseal_protocol::problem::{Code, Problem};
+use worker::{D1Database, Env, KvStore, query};
 
-const CONFIG: &str = "CONFIG";
+/// How often a change is tried again when others change the same project at the same time.
+const CHANGE_ATTEMPTS: usize = 5;
 
 thread_local! {
     static PROJECTS: RefCell<Fresh<Option<Rc<Project>>>> = RefCell::new(Fresh::default());
@@ -20,12 +22,9 @@ fn project_key(id: &str) -> String {
     format!("project/{id}")
 }
 
-fn api_key_key(digest: &str) -> String {
-    format!("api-key/{digest}")
-}
-
-fn config(env: &Env) -> Outcome<KvStore> {
-    Ok(env.kv(CONFIG).doing("opening the configuration store")?)
+/// The store that the hot path reads.
+pub(crate) fn config(env: &Env) -> Outcome<KvStore> {
+    Ok(env.kv("CONFIG").doing("opening the configuration store")?)
 }
 
 /// The project's configuration, at most a minute old.
@@ -33,7 +32,12 @@ pub(crate) async fn project(call: &Call, id: &ProjectId) -> Outcome<Option<Rc<Pr
     if let Some(project) = PROJECTS.with_borrow(|projects| projects.get(id.as_str(), call.now)) {
         return Ok(project);
     }
-    let text = config(&call.env)?.get(&project_key(id.as_str())).text().await.storing("reading a project")?;
+    let text = config(&call.env)?
+        .get(&project_key(id.as_str()))
+        .cache_ttl(CONFIG_TTL_S)
+        .text()
+        .await
+        .storing("reading a project")?;
     let project = text
         .map(|text| serde_json::from_str::<Project>(&text).map(Rc::new))
         .transpose()
@@ -43,14 +47,8 @@ pub(crate) async fn project(call: &Call, id: &ProjectId) -> Outcome<Option<Rc<Pr
     Ok(project)
 }
 
-/// The record of an API key by its digest.
-pub(crate) async fn api_key(env: &Env, digest: &str) -> Outcome<Option<ApiKeyRecord>> {
-    let text = config(env)?.get(&api_key_key(digest)).text().await.storing("reading an API key")?;
-    Ok(text.map(|text| serde_json::from_str(&text)).transpose().doing("reading an API key's record")?)
-}
-
 /// Stores a new project and its first keys. False if a project of that id is there already.
-pub(crate) async fn create(env: &Env, project: &Project, keys: &[(String, ApiKeyRecord)]) -> Outcome<bool> {
+pub(super) async fn create(env: &Env, project: &Project, keys: &[KeyEntry]) -> Outcome<bool> {
     let doing = "storing a project";
     let database = env.d1("DB").doing(doing)?;
     let config_text = serde_json::to_string(project).doing(doing)?;
@@ -65,61 +63,94 @@ pub(crate) async fn create(env: &Env, project: &Project, keys: &[(String, ApiKey
     if inserted.is_empty() {
         return Ok(false);
     }
-    for (digest, record) in keys {
-        query!(
-            &database,
-            include_str!("insert_api_key.sql"),
-            digest,
-            record.project,
-            record.role.as_str(),
-            record.name,
-            record.created_at
-        )
-        .doing(doing)?
-        .run()
-        .await
-        .storing(doing)?;
+    for key in keys {
+        key_store::insert(env, key).await?;
     }
-    publish(env, project, keys, config_text).await?;
+    publish(env, &database, &project.id, config_text).await?;
     Ok(true)
 }
 
-/// The project as D1 has it, for changing it.
-pub(crate) async fn read(env: &Env, id: &str) -> Outcome<Option<Project>> {
-    let doing = "reading a project to change it";
+/// A page of projects by id, after `after`.
+pub(crate) async fn list(env: &Env, after: &str, limit: u32) -> Outcome<Vec<Project>> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        config: String,
+    }
+    let doing = "listing projects";
     let database = env.d1("DB").doing(doing)?;
-    let text = query!(&database, include_str!("read_project.sql"), id)
+    let rows = query!(&database, include_str!("list_projects.sql"), after, limit)
         .doing(doing)?
-        .first::<String>(Some("config"))
+        .all()
         .await
-        .storing(doing)?;
+        .storing(doing)?
+        .results::<Row>()
+        .doing(doing)?;
+    Ok(rows.iter().map(|row| serde_json::from_str(&row.config)).collect::<Result<_, _>>().doing(doing)?)
+}
+
+async fn read_text(database: &D1Database, id: &str) -> Outcome<Option<String>> {
+    let doing = "reading a project to change it";
+    let statement = query!(database, include_str!("read_project.sql"), id).doing(doing)?;
+    Ok(statement.first::<String>(Some("config")).await.storing(doing)?)
+}
+
+/// The project as the truth has it; a deleted one is there too.
+pub(crate) async fn read(env: &Env, id: &str) -> Outcome<Option<Project>> {
+    let doing = "reading a project";
+    let text = read_text(&env.d1("DB").doing(doing)?, id).await?;
     Ok(text.map(|text| serde_json::from_str(&text)).transpose().doing(doing)?)
 }
 
-/// Stores a changed project and publishes it. Other isolates follow within a minute, this one at once.
-pub(crate) async fn update(call: &Call, project: &Project) -> Outcome<()> {
+/// Changes a project by `change` and publishes it: here at once, in other isolates within a minute.
+/// `change` may run more than once, on what others left.
+pub(crate) async fn change<T>(
+    call: &Call,
+    id: &str,
+    mut change: impl FnMut(&mut Project) -> Outcome<T>,
+) -> Outcome<(Project, T)> {
     let doing = "storing a changed project";
     let database = call.env.d1("DB").doing(doing)?;
-    let text = serde_json::to_string(project).doing(doing)?;
-    query!(&database, include_str!("update_project.sql"), project.id, text)
-        .doing(doing)?
-        .run()
-        .await
-        .storing(doing)?;
-    publish(&call.env, project, &[], text).await?;
-    PROJECTS.with_borrow_mut(|projects| {
-        projects.put(project.id.clone(), Some(Rc::new(project.clone())), true, call.now);
-    });
-    Ok(())
+    for _ in 0..CHANGE_ATTEMPTS {
+        let before = read_text(&database, id).await?.ok_or_else(absent)?;
+        let mut project: Project = serde_json::from_str(&before).doing(doing)?;
+        if project.status == ProjectStatus::Deleted {
+            return Err(absent().into());
+        }
+        let changed = change(&mut project)?;
+        let after = serde_json::to_string(&project).doing(doing)?;
+        let updated = query!(&database, include_str!("update_project.sql"), id, after, before)
+            .doing(doing)?
+            .all()
+            .await
+            .storing(doing)?;
+        if updated.results::<serde_json::Value>().doing(doing)?.is_empty() {
+            continue;
+        }
+        publish(&call.env, &database, id, after).await?;
+        let shared = Some(Rc::new(project.clone()));
+        PROJECTS.with_borrow_mut(|projects| projects.put(id.to_owned(), shared, true, call.now));
+        return Ok((project, changed));
+    }
+    let detail =
+        "Others change this project at the same time. Read it again and repeat what is still wanted.";
+    Err(Problem::new(Code::ChangedMeanwhile, detail).into())
 }
 
-async fn publish(env: &Env, project: &Project, keys: &[(String, ApiKeyRecord)], text: String) -> Outcome<()> {
+/// What is said of a project that is not there.
+pub(crate) fn absent() -> Problem {
+    Problem::new(Code::ProjectNotFound, "There is no project of this id.")
+}
+
+/// Copies a configuration to where the hot path reads it. Of two changes at once the later copy might be
+/// the older text, so the truth is read again afterwards.
+async fn publish(env: &Env, database: &D1Database, id: &str, mut text: String) -> Outcome<()> {
     let doing = "publishing a project";
-    let config = config(env)?;
-    for (digest, record) in keys {
-        let text = serde_json::to_string(record).doing(doing)?;
-        config.put(&api_key_key(digest), text).doing(doing)?.execute().await.storing(doing)?;
+    for _ in 0..CHANGE_ATTEMPTS {
+        config(env)?.put(&project_key(id), text.as_str()).doing(doing)?.execute().await.storing(doing)?;
+        match read_text(database, id).await? {
+            Some(current) if current != text => text = current,
+            _ => return Ok(()),
+        }
     }
-    config.put(&project_key(&project.id), text).doing(doing)?.execute().await.storing(doing)?;
     Ok(())
 }

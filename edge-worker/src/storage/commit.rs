@@ -6,12 +6,14 @@
 //! after the segment's INSERT is guarded by that attempt id, so a replay writes nothing.
 
 use super::bodies::{discard_body, put_body};
+use super::cipher;
 use super::executions::UNTIMED;
 use super::statement::{Bind, bind};
 use crate::call::Call;
 use crate::failure::{Doing, Fault, Outcome};
 use crate::projects::random;
 use serde::Deserialize;
+use stepseal_protocol::at_rest::BodyPlace;
 use stepseal_protocol::batch::Batch;
 use stepseal_protocol::encoding::hex_encode;
 use stepseal_protocol::envelope::Verified;
@@ -54,6 +56,8 @@ pub(crate) enum Commit {
     Stored { rows_written: Option<usize> },
     /// An earlier attempt had stored the same content.
     Duplicate { stored_at: u64, kid: KeyId },
+    /// The execution was deleted; nothing was written.
+    Deleted,
     /// The execution is another subject's; nothing was written.
     OtherSubject,
     /// The key holds other content; nothing was written.
@@ -71,7 +75,8 @@ pub(crate) struct Conflict {
 
 #[derive(Deserialize)]
 struct ReadBack {
-    subject: String,
+    deleted_at: Option<u64>,
+    subject: Option<String>,
     attempt: Option<String>,
     sha256: Option<String>,
     n: Option<u64>,
@@ -93,13 +98,18 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>) -> Outcome<Com
     let attempt = hex_encode(&random::<16>()?);
     let database = call.env.d1("DB").doing(doing)?;
     let key = segment.key();
+    let place = place(&key, &attempt);
+    let sealed = cipher::seal(&call.env, &place, segment.batch.body()).await?;
     let in_kv = segment.batch.body().len() > INLINE_MAX;
     if in_kv {
-        put_body(&call.env, &key, &attempt, segment.batch.body()).await?;
+        put_body(&call.env, &place, &sealed.bytes).await?;
     }
-    let rollup = Rollup::of(segment.parsed);
+    let labels = cipher::labels(&call.env, &key.project)?;
+    let rollup = Rollup::of(segment.parsed).sealed(&labels);
+    let body = (!in_kv).then(|| hex_encode(&sealed.bytes));
+    let stored = StoredAs { attempt: &attempt, root: &sealed.root, body: body.as_deref() };
     let statements = vec![
-        insert_segment(&database, segment, &key, &attempt, in_kv)?,
+        insert_segment(&database, segment, &key, &stored)?,
         merge_rollup(&database, segment, &key, &attempt, &rollup)?,
     ];
     let results = database.batch(statements).await.storing(doing)?;
@@ -110,9 +120,29 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>) -> Outcome<Com
     }
     let commit = why_not_stored(&database, segment, &key, &attempt).await?;
     if in_kv && !matches!(commit, Commit::Stored { .. }) {
-        discard_body(call, &key, &attempt)?;
+        discard_body(call, &place)?;
     }
     Ok(commit)
+}
+
+fn place<'a>(key: &'a BatchKey, attempt: &'a str) -> BodyPlace<'a> {
+    BodyPlace {
+        project: key.project.as_str(),
+        execution: key.execution.as_str(),
+        writer: key.writer.as_str(),
+        k: key.k,
+        attempt,
+    }
+}
+
+/// What an attempt stores beside what it received.
+struct StoredAs<'a> {
+    attempt: &'a str,
+    /// Name of the root that seals the body.
+    root: &'a str,
+    /// Hex of the sealed body where the row holds it: D1's binding carries blobs as JSON arrays of numbers,
+    /// four characters a byte.
+    body: Option<&'a str>,
 }
 
 /// Finds out what stood in the way: a retry's own first attempt, other content, or another subject.
@@ -127,8 +157,12 @@ async fn why_not_stored(
         .first::<ReadBack>(None)
         .await
         .storing(doing)?
-        .ok_or_else(|| Fault::internal(doing, "the execution's row is not there"))?;
-    if !segment.author.subjects().any(|subject| subject == row.subject) {
+        .ok_or_else(|| Fault::internal(doing, "no row"))?;
+    if row.deleted_at.is_some() {
+        return Ok(Commit::Deleted);
+    }
+    let owner = row.subject.ok_or_else(|| Fault::internal(doing, "the execution's row is not there"))?;
+    if !segment.author.subjects().any(|subject| subject == owner) {
         return Ok(Commit::OtherSubject);
     }
     let (Some(winner), Some(sha256), Some(n), Some(count), Some(stored_at), Some(kid)) =
@@ -161,12 +195,10 @@ fn insert_segment(
     database: &D1Database,
     segment: &NewSegment<'_>,
     key: &BatchKey,
-    attempt: &str,
-    in_kv: bool,
+    stored: &StoredAs<'_>,
 ) -> Outcome<D1PreparedStatement> {
     let doing = "binding a segment";
     let NewSegment { batch, parsed, author, received_at } = segment;
-    let body = StoredBody::of(batch.body(), in_kv);
     let messages = message_indexes(parsed);
     let digest = parsed.digest.to_hex();
     let envelope = batch.envelope_line();
@@ -182,54 +214,18 @@ fn insert_segment(
         Bind::Text(&digest),
         Bind::Text(batch.batch_id().as_str()),
         Bind::Text(batch.kid().as_str()),
-        Bind::Text(attempt),
+        Bind::Text(stored.attempt),
         Bind::Text(author.provenance.as_str()),
         Bind::Number(*received_at),
         Bind::Number(batch.body().len() as u64),
         Bind::MaybeNumber(messages.as_ref().map(|indexes| *indexes.start())),
         Bind::MaybeNumber(messages.as_ref().map(|indexes| *indexes.end())),
         Bind::Text(&envelope),
-        Bind::Text(body.form()),
-        Bind::MaybeText(body.text()),
+        Bind::Text(stored.root),
+        Bind::MaybeText(stored.body),
         Bind::Text(&subjects),
     ];
     Ok(bind(database, include_str!("insert_segment.sql"), &values).doing(doing)?)
-}
-
-/// How a body is bound: D1's binding carries blobs as JSON arrays of numbers, four characters a byte.
-/// NDJSON goes as the text it is, anything else as hex that the statement turns into a blob.
-enum StoredBody<'a> {
-    Text(&'a str),
-    Hex(String),
-    InKv,
-}
-
-impl<'a> StoredBody<'a> {
-    fn of(body: &'a [u8], in_kv: bool) -> Self {
-        if in_kv {
-            return Self::InKv;
-        }
-        match core::str::from_utf8(body) {
-            // A text with a NUL may be cut on its way through C strings.
-            Ok(text) if !text.contains('\0') => Self::Text(text),
-            _ => Self::Hex(hex_encode(body)),
-        }
-    }
-
-    fn form(&self) -> &'static str {
-        match self {
-            Self::Hex(_) => "hex",
-            Self::Text(_) | Self::InKv => "text",
-        }
-    }
-
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Hex(hex) => Some(hex),
-            Self::InKv => None,
-        }
-    }
 }
 
 fn merge_rollup(

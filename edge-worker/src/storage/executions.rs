@@ -4,9 +4,10 @@ use super::statement::{Bind, bind};
 use crate::failure::{Doing, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use stepseal_protocol::at_rest::Labels;
 use stepseal_protocol::batch::Usage;
 use stepseal_protocol::query::{ListQuery, Status};
-use stepseal_protocol::rollup::{Account, Rollup};
+use stepseal_protocol::rollup::{Account, Rollup, label};
 use worker::Env;
 
 /// Start of an execution none of whose events carries a time yet: any real time is earlier.
@@ -73,16 +74,18 @@ pub(crate) async fn list(
     env: &Env,
     project: &str,
     query: &ListQuery,
+    labels: &Labels,
     after: &(i64, String),
 ) -> Outcome<Vec<Execution>> {
     let doing = "listing executions";
+    let name = query.name.as_deref().map(|name| labels.seal("name", &label(name)));
     let values = [
         Bind::Text(project),
         Bind::Signed(query.from.unwrap_or(0)),
         // Executions without a time yet lie beyond every window but the open one.
         Bind::Signed(query.to.unwrap_or(UNTIMED + 1)),
         Bind::MaybeText(query.status.map(Status::as_str)),
-        Bind::MaybeText(query.name.as_deref()),
+        Bind::MaybeText(name.as_deref()),
         Bind::Signed(after.0),
         Bind::Text(&after.1),
         Bind::Number(u64::from(query.page.limit) + 1),
@@ -138,11 +141,13 @@ impl Execution {
     }
 
     /// The execution as the API shows it.
-    pub(crate) fn shown(&self) -> Value {
+    pub(crate) fn shown(&self, labels: &Labels) -> Value {
         let untimed = self.started_at == UNTIMED;
         let started_at =
             if untimed { i64::try_from(self.received_at).unwrap_or(i64::MAX) } else { self.started_at };
-        let labels = |json: &str| serde_json::from_str::<Vec<String>>(json).unwrap_or_default();
+        let open = |column: &str, stored: &Option<String>| {
+            stored.as_deref().and_then(|stored| labels.open(column, stored))
+        };
         #[expect(
             clippy::cast_precision_loss,
             reason = "sums stay below 2^53 nano-dollars, 9 million dollars"
@@ -150,14 +155,14 @@ impl Execution {
         let cost_usd = self.cost_nano_usd as f64 / 1e9;
         json!({
             "id": self.id,
-            "name": self.name,
-            "agent": self.agent,
-            "pipeline": self.pipeline,
-            "user": self.user,
-            "session": self.session,
-            "environment": self.environment,
-            "release": self.release,
-            "tags": labels(&self.tags),
+            "name": open("name", &self.name),
+            "agent": open("agent", &self.agent),
+            "pipeline": open("pipeline", &self.pipeline),
+            "user": open("user", &self.user),
+            "session": open("session", &self.session),
+            "environment": open("environment", &self.environment),
+            "release": open("release", &self.release),
+            "tags": labels.open_set("tags", &self.tags),
             "status": self.status,
             "started_at": started_at,
             "ended_at": self.ended_at,
@@ -166,8 +171,8 @@ impl Execution {
             "rejected": self.rejected,
             "steps": self.steps,
             "error_steps": self.error_steps,
-            "models": labels(&self.models),
-            "tools": labels(&self.tools),
+            "models": labels.open_set("models", &self.models),
+            "tools": labels.open_set("tools", &self.tools),
             "usage": self.usage(),
             "cost_usd": cost_usd,
             "completeness": self.account().completeness(self.events, self.end_status.is_some()),
@@ -178,7 +183,8 @@ impl Execution {
         })
     }
 
-    /// Whether the stored roll-up is the one that the batches give. Only for all of an execution's batches.
+    /// Whether the stored roll-up is the one that the batches, sealed, give. Only for all of an execution's
+    /// batches.
     pub(crate) fn agrees_with(&self, rollup: &Rollup) -> bool {
         let start = rollup.start.as_ref();
         let end = rollup.end.as_ref();

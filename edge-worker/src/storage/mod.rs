@@ -1,7 +1,10 @@
 //! The store: D1 rows and KV values, and the statements that read and write them.
 
-mod bodies;
+pub(crate) mod bodies;
+pub(crate) mod cipher;
 pub(crate) mod commit;
+pub(crate) mod deletion;
 pub(crate) mod executions;
+pub(crate) mod resealing;
 pub(crate) mod segments;
 mod statement;

@@ -1,9 +1,11 @@
 //! Reading stored batches: pages in order of (writer, k), single ones, and the ones that hold messages.
 
 use super::bodies::read_body;
+use super::cipher;
 use super::statement::{Bind, bind};
 use crate::failure::{Doing, Outcome};
 use serde::Deserialize;
+use stepseal_protocol::at_rest::BodyPlace;
 use stepseal_protocol::encoding::hex_decode_any_case;
 use worker::Env;
 
@@ -23,6 +25,26 @@ pub(crate) struct Segment {
     bytes: u64,
     /// Hex of the body where the row holds it.
     body: Option<String>,
+}
+
+/// What came of reading a body.
+pub(crate) enum Body {
+    /// Its bytes as received.
+    Opened(Vec<u8>),
+    /// KV does not have it (any more, or not yet here).
+    Absent,
+    /// It is there and does not open in its row.
+    Shut,
+}
+
+impl Body {
+    /// The bytes, for readers to whom it does not matter why there are none: `verify` says.
+    pub(crate) fn opened(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Opened(bytes) => Some(bytes),
+            Self::Absent | Self::Shut => None,
+        }
+    }
 }
 
 /// Where a page of segments begins: after this writer and index.
@@ -97,19 +119,18 @@ async fn read(env: &Env, sql: &str, values: &[Bind<'_>], doing: &'static str) ->
 }
 
 impl Segment {
-    /// The body's bytes as received. None where KV does not have them (any more, or not yet here).
-    pub(crate) async fn load_body(
-        &self,
-        env: &Env,
-        project: &str,
-        execution: &str,
-    ) -> Outcome<Option<Vec<u8>>> {
-        if let Some(hex) = &self.body {
-            return Ok(Some(
-                hex_decode_any_case(hex).map_err(|_| "the store's hex").doing("reading a body")?,
-            ));
-        }
-        read_body(env, project, execution, &self.writer, self.k, &self.attempt).await
+    /// The body, opened.
+    pub(crate) async fn load_body(&self, env: &Env, project: &str, execution: &str) -> Outcome<Body> {
+        let (writer, k, attempt) = (self.writer.as_str(), self.k, self.attempt.as_str());
+        let place = BodyPlace { project, execution, writer, k, attempt };
+        let stored = match &self.body {
+            Some(hex) => {
+                Some(hex_decode_any_case(hex).map_err(|_| "the store's hex").doing("reading a body")?)
+            }
+            None => read_body(env, &place).await?,
+        };
+        let Some(stored) = stored else { return Ok(Body::Absent) };
+        Ok(cipher::open(env, &place, &stored).await?.map_or(Body::Shut, Body::Opened))
     }
 
     /// Whether the body is in KV.

@@ -1,5 +1,6 @@
 //! Whether a verified batch may be written to its project, and as whom.
 
+use crate::administration::Denial;
 use crate::batch::Header;
 use crate::envelope::Verified;
 use crate::problem::{Code, Problem};
@@ -28,11 +29,24 @@ pub struct Project {
     pub publishable_key: String,
     /// Fair limits.
     pub limits: Limits,
-    /// Session ids that are revoked.
+    /// When the last of `kids` was added, Unix ms; 0 for one that came with the project.
     #[serde(default)]
-    pub denied_sessions: Vec<String>,
+    pub newest_kid_at: u64,
+    /// Number of the last generation that was ever made; a retired number is not used again.
+    #[serde(default = "first_generation")]
+    pub generation: u32,
+    /// Days after which executions are deleted; 0 keeps them until somebody deletes them.
+    #[serde(default)]
+    pub retention_days: u32,
+    /// Sessions and subjects that are refused.
+    #[serde(default)]
+    pub denials: Vec<Denial>,
     /// When it was created, Unix ms.
     pub created_at: u64,
+}
+
+const fn first_generation() -> u32 {
+    1
 }
 
 /// Whether a project takes batches.
@@ -43,6 +57,8 @@ pub enum ProjectStatus {
     Active,
     /// It refuses them for the time being; reading goes on.
     Paused,
+    /// It is gone; its id stays taken.
+    Deleted,
 }
 
 /// A project's fair limits: token buckets in bytes as sent and in events.
@@ -129,14 +145,9 @@ impl AuthorProvenance {
 
 impl Project {
     /// Checks what a verified batch claims against the project: status, key generation, origin, scope
-    /// and the deny-list. `origin` is the request's `Origin` header.
-    pub fn admit(&self, batch: &Verified<'_>, origin: Option<&str>) -> Result<(), Problem> {
-        if self.status == ProjectStatus::Paused {
-            return Err(Problem::new(
-                Code::ProjectPaused,
-                "The project takes no batches at the moment. Keep them.",
-            ));
-        }
+    /// and the deny-list at `now` (Unix ms). `origin` is the request's `Origin` header.
+    pub fn admit(&self, batch: &Verified<'_>, origin: Option<&str>, now: u64) -> Result<(), Problem> {
+        self.refuse_inactive()?;
         if !self.kids.iter().any(|kid| kid == batch.kid().as_str()) {
             return Err(Problem::new(
                 Code::KeyRetired,
@@ -156,10 +167,7 @@ impl Project {
         match claims.scp {
             Scope::Ingest => {}
         }
-        if self.denied_sessions.contains(&claims.sid) {
-            return Err(Problem::new(Code::SessionDenied, "The session was revoked. Ask for a new one."));
-        }
-        Ok(())
+        self.refuse_denied(&claims.sid, &claims.sub, now)
     }
 }
 

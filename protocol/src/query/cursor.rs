@@ -24,6 +24,11 @@ impl Cursors {
         Self { key: root.purpose_key("cursor", Some(project)), query }
     }
 
+    /// For a query over the whole deployment, which only the operator asks.
+    pub fn of_deployment(root: &Root, query: String) -> Self {
+        Self { key: root.purpose_key("cursor", None), query }
+    }
+
     /// The cursor that continues after `position`.
     pub fn seal(&self, position: &str) -> String {
         let mut bytes = self.key.tag(&[self.query.as_bytes(), position.as_bytes()])[..TAG_LEN].to_vec();

@@ -77,14 +77,14 @@ impl Default for PageQuery {
     }
 }
 
-type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-fn invalid(name: &str, detail: impl Into<String>) -> Problem {
+pub(super) fn invalid(name: &str, detail: impl Into<String>) -> Problem {
     Problem::new(Code::ParameterInvalid, detail).of_field(name)
 }
 
 /// Hands every pair to `take`, which says whether it knows the name; a name may stand once.
-fn each<'a>(
+pub(super) fn each<'a>(
     pairs: impl Iterator<Item = Pair<'a>>,
     known: &str,
     mut take: impl FnMut(&str, &str) -> Result<bool, Problem>,
@@ -114,7 +114,7 @@ impl PageQuery {
         Ok(page)
     }
 
-    fn take(&mut self, name: &str, value: &str) -> Result<bool, Problem> {
+    pub(super) fn take(&mut self, name: &str, value: &str) -> Result<bool, Problem> {
         match name {
             "limit" => {
                 self.limit =
@@ -169,7 +169,7 @@ impl ListQuery {
     }
 }
 
-fn time(name: &str, value: &str) -> Result<i64, Problem> {
+pub(super) fn time(name: &str, value: &str) -> Result<i64, Problem> {
     value
         .parse()
         .ok()

@@ -4,6 +4,7 @@
 //! white space, no deeper than the server reads, and every string in it is Unicode. Redaction belongs
 //! here too, because this is the one place that every recorded value passes before it is kept.
 
+use super::line;
 use super::shrink::shorten;
 use crate::limits::DEPTH_MAX;
 use alloc::vec::Vec;
@@ -43,10 +44,9 @@ impl Fields {
         shorten(&mut self.0, max)
     }
 
-    /// The same fields with `range` of the text replaced by `value`, which is valid JSON no deeper than
-    /// what stood there.
-    pub(super) fn splice(&mut self, range: core::ops::Range<usize>, value: &[u8]) {
-        self.0.splice(range, value.iter().copied());
+    /// Puts `value`, which is valid JSON no deeper than what stood there, in the place of a part of the text.
+    pub(super) fn replace(&mut self, range: core::ops::Range<usize>, value: &[u8]) {
+        line::replace(&mut self.0, range, value);
     }
 }
 

@@ -1,10 +1,10 @@
 //! What the recorder tells its host to do, and what it makes of the answers.
 
+use super::line::until;
 use super::outbox::{Entry, Flight};
 use super::outcome::{Outcome, Reply, judge};
 use super::recorder::{Moment, Recorder, Slot, Turn};
 use super::shared::Shared;
-use super::writer::Writer;
 use crate::digest::BodyDigest;
 use crate::envelope::seal;
 use crate::limits::{ENVELOPE_LINE_MAX, KEEPALIVE_BUDGET};
@@ -88,7 +88,8 @@ impl Recorder {
             return None;
         }
         let bytes_max = self.keepalive_bytes_left().checked_sub(ENVELOPE_LINE_MAX)?;
-        let entry = self.shared.outbox.next_at_exit(bytes_max, |entry| is_wanted(entry, &self.shared))?.key;
+        let may = |entry: &Entry| entry.batch.body.len() <= bytes_max && is_wanted(entry, &self.shared);
+        let entry = self.shared.outbox.next_at_exit(&may)?;
         self.depart(entry, true, now)
     }
 
@@ -129,7 +130,7 @@ impl Recorder {
     /// Whether there is a batch that could be sent, now or when the pace allows.
     fn has_work(&self, now: u64) -> bool {
         self.sessions.usable(now).is_some()
-            && self.shared.outbox.next_idle(|entry| is_sendable(entry, &self.shared)).is_some()
+            && self.shared.outbox.next_idle(&|entry| is_sendable(entry, &self.shared)).is_some()
     }
 
     fn may_send(&self) -> bool {
@@ -158,7 +159,7 @@ impl Recorder {
             return None;
         }
         let keepalive_bytes_left = self.keepalive_bytes_left();
-        let entry = self.shared.outbox.next_idle(|entry| is_sendable(entry, &self.shared))?;
+        let entry = self.shared.outbox.next_idle(&|entry| is_sendable(entry, &self.shared))?;
         // A first attempt that outlives the page need not be made again when the page goes away. Later ones
         // may have failed for want of the budget, which other scripts share.
         let keepalive = self.page
@@ -212,14 +213,15 @@ impl Recorder {
         self.sessions.proved();
         let Some(entry) = self.shared.outbox.take(flight.entry) else { return };
         self.shared.journal.forget_batch(&entry);
-        let undecided = entry.batch.count - entry.batch.dropped;
+        let undecided = entry.batch.undecided();
         let rejected = reply.rejected.min(undecided);
         let tally = &mut self.shared.tally;
         tally.stored(undecided - rejected);
         tally.rejected(rejected);
-        let mut reasons = reply.rejected_because.lines();
+        let rest = &mut &*reply.rejected_because;
         for _ in 0..rejected {
-            tally.because(1, reasons.next().unwrap_or("unexplained"));
+            let reason = until(rest, b'\n');
+            tally.because(1, if reason.is_empty() { "unexplained" } else { reason });
         }
     }
 
@@ -275,16 +277,13 @@ impl Recorder {
     }
 
     pub(super) fn drop_batch(&mut self, key: u32, reason: &str) {
-        let Some(Entry { batch, saved_in, .. }) = self.shared.outbox.take(key) else { return };
-        if saved_in != 0 {
-            self.shared.journal.forget(batch.queue, b'b', batch.number, None);
-        }
-        self.shared.tally.dropped(batch.count - batch.dropped, reason);
-        self.shared.lost += u64::from(batch.k == 0 && batch.ends);
-        let writers = self.writers.iter_mut().filter_map(Slot::writer_mut);
-        let orphans = self.orphans.iter_mut().map(|orphan| &mut *orphan.writer);
-        let of_batch = |writer: &&mut Writer| batch.is_of(&writer.at().execution, &writer.at().id);
-        if let Some(writer) = writers.chain(orphans).find(of_batch) {
+        let Some(entry) = self.shared.outbox.take(key) else { return };
+        self.shared.journal.forget_batch(&entry);
+        let batch = entry.batch;
+        self.shared.tally.dropped(batch.undecided(), reason);
+        self.shared.lost += u64::from(batch.k == 0 && batch.last);
+        let mut writers = self.writers.iter_mut().filter_map(Slot::writer_mut);
+        if let Some(writer) = writers.find(|writer| writer.batch().is_beside(&batch)) {
             writer.lost(&batch, reason);
         }
     }

@@ -39,6 +39,7 @@ mod tally;
 mod writer;
 
 pub use delivery::{Action, Attempt};
+pub use line::until;
 pub use outcome::Reply;
 pub use recorder::{Config, Handle, Mark, Moment, Recorder, Role};
 pub use sampling::Sampling;

@@ -1,4 +1,4 @@
-//! Cut batches that have no fate yet.
+//! Batches that have no fate yet.
 //!
 //! A [`Batch`] is plain data; what is known of its delivery stands beside it. The store that outlives the
 //! process (`journal`) keeps the batches and forgets the deliveries.
@@ -6,46 +6,94 @@
 use super::owners::Owner;
 use super::shrink;
 use crate::digest::BodyDigest;
-use crate::ids::{BatchId, ExecutionId, WriterId};
+use crate::ids::{BatchId, ExecutionId, Text, WriterId};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Everything about a batch that must survive for it to be sent later, by whomever.
+/// The digest of a body, as base64url; empty if there is none.
+pub(super) type Prev = Text<43>;
+
+/// What `prev` says of a body.
+pub(super) fn prev_of(body: &[u8]) -> Prev {
+    let mut text = Vec::new();
+    BodyDigest::of(body).push_base64url(&mut text);
+    Prev::parse(&text, 0).unwrap_or(Prev::EMPTY)
+}
+
+/// A stretch of a writer's sequence: one that is cut, or the one that is being filled. Everything about it that must survive for it
+/// to be sent later, by whomever.
 pub(super) struct Batch {
     pub(super) id: BatchId,
     /// The queue in the store that holds it, and its number there.
     pub(super) queue: u32,
     pub(super) number: u32,
     pub(super) execution: ExecutionId,
-    pub(super) writer_id: WriterId,
+    pub(super) writer: WriterId,
     pub(super) owner: Owner,
     /// Its index in the writer's sequence.
     pub(super) k: u64,
+    /// The digest of the body before it.
+    pub(super) prev: Prev,
     /// Number of its first event.
     pub(super) n: u64,
     /// How many events it holds.
     pub(super) count: u64,
     /// How many of them already have their fate, because a `drop` stands at their number.
     pub(super) dropped: u64,
+    /// Whether the execution ends with its writer; other writers come and go.
+    pub(super) main: bool,
     /// Whether it is its writer's last.
-    pub(super) ends: bool,
+    pub(super) last: bool,
     /// Whether it waits for its execution's end to decide if it is wanted.
     pub(super) held: bool,
     /// When it was cut, in Unix milliseconds by the host's clock; 0 if that had not been read.
     pub(super) cut_at: u64,
-    /// The body: header and event lines.
+    /// Header and event lines; while it is being filled, the lines alone.
     pub(super) body: Vec<u8>,
 }
 
 impl Batch {
-    /// Whether this writer cut it.
-    pub(super) fn is_of(&self, execution: &ExecutionId, writer: &WriterId) -> bool {
-        self.execution == *execution && self.writer_id == *writer
+    /// The first of a writer's sequence, empty.
+    pub(super) fn first(id: BatchId, execution: ExecutionId, writer: WriterId) -> Box<Self> {
+        Box::new(Self {
+            id,
+            queue: 0,
+            number: 0,
+            execution,
+            writer,
+            owner: Owner::default(),
+            k: 0,
+            prev: Prev::EMPTY,
+            n: 0,
+            count: 0,
+            dropped: 0,
+            main: true,
+            last: false,
+            held: false,
+            cut_at: 0,
+            body: Vec::new(),
+        })
+    }
+
+    /// Whether both are one writer's.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        self.execution == other.execution && self.writer == other.writer
+    }
+
+    /// Number of the event that comes after its last.
+    pub(super) fn end(&self) -> u64 {
+        self.n + self.count
+    }
+
+    /// How many of its events have no fate yet.
+    pub(super) fn undecided(&self) -> u64 {
+        self.count - self.dropped
     }
 }
 
 /// A batch and its delivery so far.
 pub(super) struct Entry {
-    pub(super) batch: Batch,
+    pub(super) batch: Box<Batch>,
     /// Rises with every batch cut.
     pub(super) key: u32,
     pub(super) attempts: u32,
@@ -58,6 +106,7 @@ pub(super) struct Entry {
 }
 
 /// An attempt whose reply has not come.
+#[derive(Clone, Copy)]
 pub(super) struct Flight {
     pub(super) attempt: u32,
     pub(super) entry: u32,
@@ -67,7 +116,7 @@ pub(super) struct Flight {
     pub(super) bytes: usize,
 }
 
-/// Batches in the order in which they were cut, and the attempts under way.
+/// Cut batches in their order, and the attempts under way.
 #[derive(Default)]
 pub(super) struct Outbox {
     entries: Vec<Entry>,
@@ -79,14 +128,17 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Takes in a batch that has just been cut and numbers it in this recorder's own queue.
-    pub(super) fn push(&mut self, batch: Batch) {
-        self.push_saved(Batch { queue: 0, number: self.next_key, ..batch }, 0);
+    pub(super) fn push(&mut self, mut batch: Box<Batch>) {
+        (batch.queue, batch.number) = (0, self.next_key);
+        self.push_saved(batch, 0);
     }
 
     /// Takes in a batch that is in the store.
-    pub(super) fn push_saved(&mut self, batch: Batch, saved_in: u32) {
+    #[inline(never)]
+    pub(super) fn push_saved(&mut self, batch: Box<Batch>, saved_in: u32) {
         self.bytes += batch.body.len();
-        self.entries.push(Entry { batch, key: self.next_key, attempts: 0, corrections: 0, saved_in, is_emptied: false });
+        let key = self.next_key;
+        self.entries.push(Entry { batch, key, attempts: 0, corrections: 0, saved_in, is_emptied: false });
         self.next_key += 1;
     }
 
@@ -99,8 +151,8 @@ impl Outbox {
         &self.entries
     }
 
-    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.entries.iter_mut()
+    pub(super) fn entries_mut(&mut self) -> &mut [Entry] {
+        &mut self.entries
     }
 
     /// Bytes of all bodies kept.
@@ -123,22 +175,23 @@ impl Outbox {
     }
 
     /// The oldest batch that is not under way and `may` go.
-    pub(super) fn next_idle(&self, may: impl Fn(&Entry) -> bool) -> Option<&Entry> {
+    #[inline(never)]
+    pub(super) fn next_idle(&self, may: &dyn Fn(&Entry) -> bool) -> Option<&Entry> {
         self.entries.iter().find(|entry| !self.is_under_way(entry.key) && may(entry))
     }
 
-    /// Of the batches that `may` go, that no keepalive attempt carries and whose body is at most `bytes_max` long:
-    /// the youngest that ends its writer, so that what is sent of an execution says how it ended; else the oldest.
-    /// One that is under way otherwise counts too: that attempt dies with the page.
-    pub(super) fn next_at_exit(&self, bytes_max: usize, may: impl Fn(&Entry) -> bool) -> Option<&Entry> {
-        let is_kept_alive =
-            |key| self.flights.iter().any(|flight| flight.keepalive && flight.entry == key);
-        let mut fitting = self
-            .entries
-            .iter()
-            .filter(|entry| entry.batch.body.len() <= bytes_max && may(entry) && !is_kept_alive(entry.key));
-        let oldest = fitting.clone().next();
-        fitting.rfind(|entry| entry.batch.ends).or(oldest)
+    /// Of the batches that `may` go and that no keepalive attempt carries: the youngest that ends its writer, so that
+    /// what is sent of an execution says how it ended; else the oldest. One that is under way otherwise counts too:
+    /// that attempt dies with the page.
+    pub(super) fn next_at_exit(&self, may: &dyn Fn(&Entry) -> bool) -> Option<u32> {
+        let mut next: Option<&Entry> = None;
+        for entry in &self.entries {
+            let is_kept_alive = self.flights.iter().any(|flight| flight.keepalive && flight.entry == entry.key);
+            if !is_kept_alive && may(entry) && (next.is_none() || entry.batch.last) {
+                next = Some(entry);
+            }
+        }
+        next.map(|entry| entry.key)
     }
 
     /// Notes an attempt and gives it its number.
@@ -146,7 +199,7 @@ impl Outbox {
         flight.attempt = self.next_attempt;
         self.next_attempt += 1;
         self.flights.push(flight);
-        self.next_attempt - 1
+        flight.attempt
     }
 
     /// Takes back an attempt whose outcome is known.
@@ -155,84 +208,79 @@ impl Outbox {
         Some(self.flights.swap_remove(at))
     }
 
+    fn position(&self, key: u32) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.key == key)
+    }
+
+    #[inline(never)]
     pub(super) fn entry(&mut self, key: u32) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.key == key)
+        self.position(key).map(|at| &mut self.entries[at])
     }
 
     /// Takes out a batch that has met its fate.
+    #[inline(never)]
     pub(super) fn take(&mut self, key: u32) -> Option<Entry> {
-        let at = self.entries.iter().position(|entry| entry.key == key)?;
-        let entry = self.entries.remove(at);
+        let entry = self.entries.remove(self.position(key)?);
         self.bytes -= entry.batch.body.len();
         Some(entry)
     }
 
     /// Lets the other batches go first, so that one which fails again and again holds up nobody.
     pub(super) fn put_last(&mut self, key: u32) {
-        if let Some(at) = self.entries.iter().position(|entry| entry.key == key) {
-            self.entries[at..].rotate_left(1);
+        if let Some(at) = self.position(key) {
+            let entry = self.entries.remove(at);
+            self.entries.push(entry);
         }
-    }
-
-    /// Forgets every batch and attempt; gives how many events had no fate.
-    pub(super) fn clear(&mut self) -> u64 {
-        self.flights.clear();
-        self.bytes = 0;
-        self.entries.drain(..).map(|entry| entry.batch.count - entry.batch.dropped).sum()
-    }
-
-    /// Forgets the batches of one queue; gives how many events had no fate.
-    pub(super) fn remove_queue(&mut self, queue: u32) -> u64 {
-        let mut events = 0;
-        let Self { entries, bytes, .. } = self;
-        entries.retain(|Entry { batch, .. }| {
-            let stays = batch.queue != queue;
-            if !stays {
-                *bytes -= batch.body.len();
-                events += batch.count - batch.dropped;
-            }
-            stays
-        });
-        events
     }
 
     /// Empties the oldest batches of an execution that has ended of their contents, leaving `drop`s at their
     /// numbers; gives how many events that drops, or `None` if there is nothing more to empty. What may have been
     /// sent already stays: its digest is known elsewhere.
     pub(super) fn empty_oldest_ended(&mut self, reason: &str) -> Option<u64> {
-        let is_fresh = |entry: &Entry| entry.attempts == 0 && !entry.is_emptied;
-        let candidate = self.entries.iter().filter(|entry| is_fresh(entry)).find_map(|entry| {
-            let (execution, writer) = (&entry.batch.execution, &entry.batch.writer_id);
-            let of_writer = || self.entries.iter().filter(|other| other.batch.is_of(execution, writer));
-            let after_sent = of_writer().filter(|other| other.attempts > 0).map(|other| other.batch.k + 1).max();
-            let first = after_sent.unwrap_or(0);
-            let is_worth_it = of_writer().any(|other| other.batch.ends) && entry.batch.k >= first;
-            is_worth_it.then(|| (execution.clone(), writer.clone(), first))
-        });
-        let (execution, writer, first) = candidate?;
+        let mut at = self.first_to_empty()?;
         let mut emptied = 0;
         let mut prev = None;
-        let mut at = first;
         // In order of `k`, because each header carries the digest of the body before it.
-        while let Some(next) = self.position_at_or_after(&execution, &writer, at) {
-            let entry = &mut self.entries[next];
-            at = entry.batch.k + 1;
-            let before = entry.batch.body.len();
+        loop {
+            let entry = &mut self.entries[at];
+            self.bytes -= entry.batch.body.len();
             emptied += shrink::empty(&mut entry.batch, prev, reason);
-            prev = Some(BodyDigest::of(&entry.batch.body));
+            self.bytes += entry.batch.body.len();
+            prev = Some(prev_of(&entry.batch.body));
             entry.saved_in = 0;
             entry.is_emptied = true;
-            self.bytes = self.bytes - before + self.entries[next].batch.body.len();
+            let k = entry.batch.k + 1;
+            let Some(next) = self.lowest_from(at, k) else { return Some(emptied) };
+            at = next;
         }
-        Some(emptied)
     }
 
-    fn position_at_or_after(&self, execution: &ExecutionId, writer: &WriterId, k: u64) -> Option<usize> {
-        let of_writer = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.batch.is_of(execution, writer) && entry.batch.k >= k);
-        of_writer.min_by_key(|(_, entry)| entry.batch.k).map(|(at, _)| at)
+    /// The first batch to be emptied.
+    fn first_to_empty(&self) -> Option<usize> {
+        for (at, entry) in self.entries.iter().enumerate() {
+            let beside = || self.entries.iter().filter(|other| other.batch.is_beside(&entry.batch));
+            let sent = beside().filter(|other| other.attempts > 0).map(|other| other.batch.k + 1).max();
+            let from = sent.unwrap_or(0);
+            let is_due = entry.attempts == 0 && !entry.is_emptied && entry.batch.k >= from;
+            if is_due && beside().any(|other| other.batch.last) {
+                return self.lowest_from(at, from);
+            }
+        }
+        None
+    }
+
+    /// Of the writer's batches from `k` on, the first.
+    fn lowest_from(&self, at: usize, k: u64) -> Option<usize> {
+        let batch = &self.entries[at].batch;
+        let mut lowest: Option<usize> = None;
+        for (other, entry) in self.entries.iter().enumerate() {
+            if entry.batch.is_beside(batch)
+                && entry.batch.k >= k
+                && lowest.is_none_or(|lowest| entry.batch.k < self.entries[lowest].batch.k)
+            {
+                lowest = Some(other);
+            }
+        }
+        lowest
     }
 }

@@ -4,6 +4,7 @@
 //! person would be charged with it, and see it. What is recorded before the first session is taken to belong
 //! to the subject whom the host saw last; if it saw none, to the first who comes.
 
+use super::line::until;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -37,12 +38,15 @@ impl Owners {
     /// the owner of what was recorded without a session, if this is the first.
     pub(super) fn accept(&mut self, names: &str) -> Option<Owner> {
         let is_first = self.accepted.is_empty();
-        let mut accepted: Vec<Owner> = names.lines().map(|name| self.find(name)).collect();
-        if accepted.is_empty() {
-            accepted.push(self.find(""));
+        let rest = &mut &*names;
+        self.accepted.clear();
+        loop {
+            let owner = self.find(until(rest, b'\n'));
+            self.accepted.push(owner);
+            if rest.is_empty() {
+                return is_first.then(|| self.current());
+            }
         }
-        self.accepted = accepted;
-        is_first.then(|| self.current())
     }
 
     /// The owner of what is recorded now.

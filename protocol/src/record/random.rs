@@ -1,8 +1,9 @@
 //! Randomness from one seed.
 
+use crate::digest::sha256;
+use crate::encoding::push_hex;
 use crate::ids::{BatchId, WriterId};
-use alloc::string::String;
-use sha2::{Digest, Sha256};
+use alloc::vec::Vec;
 
 /// Draws from SHA-256 of a random seed and a counter: nobody who lacks the seed can foretell a draw,
 /// and a test that knows it can.
@@ -18,15 +19,16 @@ impl Random {
 
     /// A new batch id: `bat_` and 32 hex digits.
     pub(super) fn batch_id(&mut self) -> BatchId {
-        let mut text = String::from("bat_");
-        text.push_str(&crate::encoding::hex_encode(&self.draw()[..16]));
-        BatchId::parse(&text).expect("`bat_` and 32 hex digits fit the grammar")
+        let mut text = Vec::from(*b"bat_");
+        push_hex(&mut text, &self.draw()[..16]);
+        BatchId::parse_bytes(&text).expect("`bat_` and 32 hex digits fit the grammar")
     }
 
     /// A new writer id: 16 hex digits.
     pub(super) fn writer_id(&mut self) -> WriterId {
-        let text = crate::encoding::hex_encode(&self.draw()[..8]);
-        WriterId::parse(&text).expect("16 hex digits fit the grammar")
+        let mut text = Vec::new();
+        push_hex(&mut text, &self.draw()[..8]);
+        WriterId::parse_bytes(&text).expect("16 hex digits fit the grammar")
     }
 
     /// A number below `bound`, which is small against 2^64; 0 for the bound 0.
@@ -40,6 +42,6 @@ impl Random {
 
     fn draw(&mut self) -> [u8; 32] {
         self.drawn += 1;
-        Sha256::new().chain_update(self.seed).chain_update(self.drawn.to_be_bytes()).finalize().into()
+        sha256(&[&self.seed, &self.drawn.to_be_bytes()])
     }
 }

@@ -1,10 +1,9 @@
 //! The recorder: what the host tells it. What it tells the host to do is in `delivery`.
 
-use super::adoption::{Orphan, Restoring};
 use super::clock::Clock;
 use super::journal::{Journal, Store};
 use super::line::{self, HEADER_MAX};
-use super::outbox::{Entry, Outbox};
+use super::outbox::{Batch, Entry, Outbox};
 use super::owners::Owners;
 use super::pace::Pace;
 use super::random::Random;
@@ -12,7 +11,7 @@ use super::sampling::{Sampling, is_sampled};
 use super::session::{Sessions, UnusableSession, life_ms};
 use super::shared::Shared;
 use super::tally::{Counts, Tally};
-use super::writer::{EventType, Position, Writer};
+use super::writer::{EventType, Writer};
 use crate::ids::{ExecutionId, WriterId};
 use crate::keys::SessionKey;
 use crate::limits::{ENVELOPE_LINE_MAX, EVENTS_MAX, SDK_BATCH_MAX};
@@ -119,8 +118,12 @@ impl Slot {
 
     /// Whether this writes to `execution`, whose end is to decide if it is wanted.
     pub(super) fn is_held(&self, execution: &ExecutionId) -> bool {
-        self.writer().is_some_and(|writer| writer.at().held && writer.at().execution == *execution)
+        self.writer().is_some_and(|writer| writer.orphan.is_none() && is_held(writer.batch(), execution))
     }
+}
+
+fn is_held(batch: &Batch, execution: &ExecutionId) -> bool {
+    batch.held && batch.execution == *execution
 }
 
 /// Records executions into batches and sees each to its fate.
@@ -131,8 +134,6 @@ pub struct Recorder {
     pub(super) turn: Turn,
     sampling: Sampling,
     pub(super) writers: Vec<Slot>,
-    pub(super) orphans: Vec<Orphan>,
-    pub(super) restoring: Restoring,
     pub(super) sessions: Sessions,
     pub(super) pace: Pace,
     pub(super) shared: Shared,
@@ -160,8 +161,6 @@ impl Recorder {
             turn: Turn::None,
             sampling: config.sampling,
             writers: Vec::new(),
-            orphans: Vec::new(),
-            restoring: Restoring::default(),
             sessions: Sessions::new(config.renewable),
             pace: Pace::default(),
             shared: Shared {
@@ -189,18 +188,12 @@ impl Recorder {
                 Role::Starter => WriterId::default(),
                 _ => self.shared.random.writer_id(),
             };
-            Slot::Open(Box::new(Writer::new(Position {
-                queue: 0,
-                number: self.next_handle(),
-                execution,
-                id,
-                owner: self.shared.owners.current(),
-                is_main: role != Role::Companion,
-                held: !sampled,
-                next_k: 0,
-                next_n: 0,
-                prev: String::new(),
-            })))
+            let mut batch = Batch::first(self.shared.random.batch_id(), execution, id);
+            batch.number = self.next_handle();
+            batch.owner = self.shared.owners.current();
+            batch.main = role != Role::Companion;
+            batch.held = !sampled;
+            Slot::Open(Writer::new(batch))
         } else {
             Slot::Unwanted
         };
@@ -213,7 +206,7 @@ impl Recorder {
     /// executions that it stands for, or 0 if it is kept beside them for its failure alone.
     pub fn rate(&self, handle: Handle) -> f64 {
         match self.writers.get(handle.0 as usize).and_then(Slot::writer) {
-            Some(writer) if writer.at().held => 0.0,
+            Some(writer) if writer.batch().held => 0.0,
             _ => f64::from(self.sampling.rate) / f64::from(u32::MAX),
         }
     }
@@ -266,58 +259,55 @@ impl Recorder {
 
     /// Decides if an execution is wanted whose end was to decide. Nothing changes where that is decided already.
     pub fn decide(&mut self, handle: Handle, is_wanted: bool) {
-        let Some(slot) = self.writers.get_mut(handle.0 as usize) else { return };
-        let Some(execution) = slot.writer().filter(|writer| writer.at().held).map(|writer| writer.at().execution.clone())
-        else {
-            return;
-        };
-        if is_wanted {
-            for writer in self.writers.iter_mut().filter(|slot| slot.is_held(&execution)).filter_map(Slot::writer_mut) {
-                writer.release();
-            }
-            for entry in self.shared.outbox.entries_mut() {
-                if entry.batch.held && entry.batch.execution == execution {
-                    entry.batch.held = false;
-                    entry.saved_in = 0;
-                }
-            }
-        } else {
-            self.discard(&execution);
+        let writer = self.writers.get(handle.0 as usize).and_then(Slot::writer);
+        let Some(execution) = writer.map(|writer| writer.batch().execution) else { return };
+        let is_held = |batch: &Batch| is_held(batch, &execution);
+        if !is_wanted {
+            let events = self.let_go(true, &is_held);
+            return self.shared.tally.handed_over(events);
         }
-    }
-
-    fn discard(&mut self, execution: &ExecutionId) {
-        let Self { shared, writers, .. } = self;
-        for slot in writers.iter_mut().filter(|slot| slot.is_held(execution)) {
-            if let Slot::Open(writer) = core::mem::replace(slot, Slot::Unwanted) {
-                let mut writer = writer;
-                shared.tally.handed_over(writer.uncut());
-                writer.forget(&mut shared.journal);
-            }
+        for writer in self.writers.iter_mut().filter_map(Slot::writer_mut).filter(|writer| is_held(writer.batch())) {
+            writer.release();
         }
-        let is_unwanted = |entry: &Entry| entry.batch.held && entry.batch.execution == *execution;
-        while let Some(key) = shared.outbox.entries().iter().find(|entry| is_unwanted(entry)).map(|entry| entry.key) {
-            if let Some(entry) = shared.outbox.take(key) {
-                shared.tally.handed_over(entry.batch.count - entry.batch.dropped);
-                shared.journal.forget_batch(&entry);
-            }
+        for entry in self.shared.outbox.entries_mut().iter_mut().filter(|entry| is_held(&entry.batch)) {
+            entry.batch.held = false;
+            entry.saved_in = 0;
         }
     }
 
     /// Forgets everything that has no fate yet, as dropped because of `reason`, and every execution. The host
     /// empties its store.
     pub fn purge(&mut self, reason: &str) {
-        let mut events = self.shared.outbox.clear();
-        for slot in &mut self.writers {
-            if let Slot::Open(writer) = core::mem::replace(slot, Slot::Ended) {
-                events += writer.uncut();
-            }
-        }
-        for orphan in self.orphans.drain(..) {
-            events += orphan.writer.uncut();
-        }
+        let events = self.let_go(false, &|_| true);
         self.shared.journal.clear();
         self.shared.tally.dropped(events, reason);
+    }
+
+    /// Lets go of the batches that are `which`, cut or not, and `forget`s them in the store; gives how many events
+    /// that leaves without a fate.
+    #[inline(never)]
+    pub(super) fn let_go(&mut self, forget: bool, which: &dyn Fn(&Batch) -> bool) -> u64 {
+        let Shared { outbox, journal, .. } = &mut self.shared;
+        let mut events = 0;
+        for slot in &mut self.writers {
+            if let Slot::Open(writer) = slot
+                && which(writer.batch())
+            {
+                events += writer.batch().undecided();
+                if forget {
+                    writer.forget(journal);
+                }
+                *slot = if forget { Slot::Unwanted } else { Slot::Ended };
+            }
+        }
+        while let Some(entry) = outbox.entries().iter().find(|entry| which(&entry.batch)) {
+            let Some(entry) = outbox.take(entry.key) else { break };
+            events += entry.batch.undecided();
+            if forget {
+                journal.forget_batch(&entry);
+            }
+        }
+        events
     }
 
     /// Cuts everything recorded into batches, to be sent without waiting for more.
@@ -361,11 +351,14 @@ impl Recorder {
         let life = life_ms(expires_at_ms, server_time_ms, &self.shared.clock, now);
         self.sessions.accept(token, key, life, now.monotonic_ms)?;
         let before = self.shared.owners.current();
-        if let Some(owner) = self.shared.owners.accept(owners) {
-            for writer in self.writers.iter_mut().filter_map(Slot::writer_mut) {
+        let Some(owner) = self.shared.owners.accept(owners) else { return Ok(()) };
+        for writer in self.writers.iter_mut().filter_map(Slot::writer_mut) {
+            if writer.batch().owner == before {
                 writer.belong_to(owner);
             }
-            for entry in self.shared.outbox.entries_mut().filter(|entry| entry.batch.owner == before) {
+        }
+        for entry in self.shared.outbox.entries_mut() {
+            if entry.batch.owner == before {
                 entry.batch.owner = owner;
                 entry.saved_in = 0;
             }
@@ -401,9 +394,7 @@ impl Recorder {
     /// All changes for the store since the last call, and their number for [`saved`](Self::saved).
     pub fn take_changes(&mut self, wall_ms: u64) -> Option<(u32, Vec<u8>)> {
         let Shared { outbox, journal, owners, .. } = &mut self.shared;
-        let orphans = self.orphans.iter_mut().map(|orphan| &mut *orphan.writer);
-        let writers = self.writers.iter_mut().filter_map(Slot::writer_mut).chain(orphans);
-        journal.take(outbox.entries_mut(), writers, owners, wall_ms)
+        journal.take(outbox.entries_mut(), &mut self.writers, owners, wall_ms)
     }
 
     /// The store has made all changes up to `transaction`.
@@ -416,8 +407,24 @@ impl Recorder {
         self.shared.tally.counts()
     }
 
+    /// Appends how many events are stored, rejected, dropped and pending, a line each, and then a line for each of the
+    /// [`reasons`](Self::reasons): its number, a space and its name.
+    pub fn push_fates(&self, out: &mut Vec<u8>) {
+        let Counts { stored, rejected, dropped, pending } = self.counts();
+        for count in [stored, rejected, dropped, pending] {
+            line::number(out, count);
+            out.push(b'\n');
+        }
+        for (reason, count) in self.reasons() {
+            line::number(out, *count);
+            out.push(b' ');
+            line::text(out, reason);
+            out.push(b'\n');
+        }
+    }
+
     /// Why events were rejected or dropped, and how many for each reason.
-    pub fn reasons(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub fn reasons(&self) -> &[(String, u64)] {
         self.shared.tally.reasons()
     }
 
@@ -433,7 +440,7 @@ impl Recorder {
                 self.shared.tally.dropped(events, "queue_full");
                 continue;
             }
-            let Some(oldest) = self.shared.outbox.next_idle(|_| true).map(|entry| entry.key) else { return };
+            let Some(oldest) = self.shared.outbox.next_idle(&|_| true).map(|entry| entry.key) else { return };
             self.drop_batch(oldest, "queue_full");
         }
     }

@@ -1,7 +1,7 @@
 //! Which executions are recorded.
 
+use crate::digest::sha256;
 use crate::ids::ExecutionId;
-use sha2::{Digest, Sha256};
 
 /// A part of all executions, chosen by their ids, so that every writer of an execution chooses alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Sampling {
 /// Whether an execution is among the part `rate`: the first four bytes of its id's SHA-256, as a big-endian number, are
 /// not above it (and it is not 0).
 pub(super) fn is_sampled(execution: &ExecutionId, rate: u32) -> bool {
-    let digest = Sha256::digest(execution.as_str());
+    let digest = sha256(&[execution.as_bytes()]);
     let place = digest[..4].iter().fold(0_u32, |place, byte| place << 8 | u32::from(*byte));
     rate != 0 && place <= rate
 }

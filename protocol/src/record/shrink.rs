@@ -2,7 +2,7 @@
 
 use super::json::{end_of_value, member};
 use super::line;
-use super::outbox::Batch;
+use super::outbox::{Batch, Prev};
 use crate::digest::BodyDigest;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -16,38 +16,40 @@ const LEFT_MIN: usize = 200;
 
 /// Puts a `drop` in the place of every event but short starts and ends; gives how many that drops. `prev` is the
 /// digest of the body before it, if that has changed.
-pub(super) fn empty(batch: &mut Batch, prev: Option<BodyDigest>, reason: &str) -> u64 {
-    let end_of_header = batch.body.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let mut body = batch.body[..end_of_header].to_vec();
-    if let Some(prev) = prev {
-        replace_prev(&mut body, prev);
-    }
+pub(super) fn empty(batch: &mut Batch, prev: Option<Prev>, reason: &str) -> u64 {
+    let old = core::mem::take(&mut batch.body);
     let mut emptied = 0;
     let mut n = batch.n;
-    for text in batch.body[end_of_header..].split_inclusive(|byte| *byte == b'\n') {
-        let is_frame = text.len() <= FRAME_MAX
-            && [&br#"{"t":"start","#[..], br#"{"t":"end","#].iter().any(|begin| text.starts_with(begin));
-        if is_frame || text.starts_with(br#"{"t":"drop","#) {
-            body.extend_from_slice(text);
+    let mut at = 0;
+    while at < old.len() {
+        let line = &old[at..end_of_line(&old, at)];
+        if at == 0 {
+            line::bytes(&mut batch.body, line);
+            if let Some(prev) = prev && let Some(value) = member(&batch.body, 0, b"prev") {
+                line::replace(&mut batch.body, value.start + 1..value.end - 1, prev.as_bytes());
+            }
         } else {
-            line::drop_line(&mut body, n, reason, n, n);
-            emptied += 1;
+            if stays(line) {
+                line::bytes(&mut batch.body, line);
+            } else {
+                line::drop_line(&mut batch.body, n, reason, n, n);
+                emptied += 1;
+            }
+            n += 1;
         }
-        n += 1;
+        at += line.len();
     }
-    batch.body = body;
     batch.dropped += emptied;
     emptied
 }
 
-fn replace_prev(header: &mut Vec<u8>, prev: BodyDigest) {
-    if let Some(value) = member(header, 0, b"prev") {
-        let mut text = Vec::new();
-        text.push(b'"');
-        line::text(&mut text, &prev.to_base64url());
-        text.push(b'"');
-        header.splice(value, text);
-    }
+fn end_of_line(text: &[u8], at: usize) -> usize {
+    text[at..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |len| at + len + 1)
+}
+
+fn stays(line: &[u8]) -> bool {
+    let is = |begin: &[u8]| line.starts_with(begin);
+    is(br#"{"t":"drop","#) || line.len() <= FRAME_MAX && (is(br#"{"t":"start","#) || is(br#"{"t":"end","#))
 }
 
 /// The members of an event whose values are the host's own and may become markers. Strings elsewhere stay strings.
@@ -61,75 +63,60 @@ const CUTS_MAX: usize = 8;
 /// What is shortened becomes `{"$cut":{"bytes":…,"sha256":…,"start":…}}`: length and digest of its JSON text, and
 /// how a string began (SPEC.md, "Body").
 pub(super) fn shorten(object: &mut Vec<u8>, max: usize) -> bool {
-    for _ in 0..CUTS_MAX {
-        let Some(excess) = object.len().checked_sub(max + 1) else { return true };
-        let Some(largest) = largest_string(object) else { break };
-        if largest.text.len() < LEFT_MIN + 2 * CUT_OVERHEAD {
-            break;
-        }
-        let left = largest.text.len().saturating_sub(excess + 1 + CUT_OVERHEAD).max(LEFT_MIN);
-        cut_string(object, &largest, left);
-    }
+    let mut cuts = 0;
     while object.len() > max {
-        let Some(largest) = largest_content(object) else { return false };
-        let marker = marker(&object[largest.clone()], None);
-        object.splice(largest, marker);
+        let string = largest(object, true);
+        cuts += 1;
+        if cuts <= CUTS_MAX && string.text.len() >= LEFT_MIN + 2 * CUT_OVERHEAD {
+            let excess = object.len() - max;
+            let left = string.text.len().saturating_sub(excess + CUT_OVERHEAD).max(LEFT_MIN);
+            cut_string(object, &string, left);
+            continue;
+        }
+        let content = largest(object, false);
+        if content.text.len() <= CUT_OVERHEAD {
+            return false;
+        }
+        let marker = marker(&object[content.text.clone()], None);
+        line::replace(object, content.text, &marker);
     }
     true
 }
 
-/// A string's text, quotes included, and whether it stands in one of [`CONTENTS`].
+/// A value's text, and whether it stands in one of [`CONTENTS`].
+#[derive(Default)]
 struct Found {
     text: Range<usize>,
     is_content: bool,
 }
 
-fn largest_string(object: &[u8]) -> Option<Found> {
-    let strings = members(object).flat_map(|(key, value)| {
-        let is_content = CONTENTS.contains(&&object[key]);
-        strings(object, value).map(move |text| Found { text, is_content })
-    });
-    strings.max_by_key(|found| found.text.len())
-}
-
-/// The longest content that a marker would make shorter.
-fn largest_content(object: &[u8]) -> Option<Range<usize>> {
-    let contents = members(object).filter(|(key, _)| CONTENTS.contains(&&object[key.clone()]));
-    contents.map(|(_, value)| value).filter(|value| value.len() > CUT_OVERHEAD).max_by_key(Range::len)
-}
-
-/// Keys, without their quotes, and values of an object.
-fn members(object: &[u8]) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+/// The longest string that is no key, quotes included, or the longest of the contents; empty if there is none.
+#[inline(never)]
+fn largest(object: &[u8], of_strings: bool) -> Found {
+    let mut found = Found::default();
     let mut at = 1;
-    core::iter::from_fn(move || {
-        if object[at] != b'"' {
-            return None;
-        }
+    while object[at] == b'"' {
         let key_end = end_of_value(object, at);
         let value = key_end + 1..end_of_value(object, key_end + 1);
-        let key = at + 1..key_end - 1;
-        at = (value.end + 1).min(object.len() - 1);
-        Some((key, value))
-    })
-}
-
-/// The strings in a value that are no keys.
-fn strings(text: &[u8], value: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let mut at = value.start;
-    core::iter::from_fn(move || {
-        while at < value.end {
-            if text[at] != b'"' {
+        let is_content = CONTENTS.contains(&&object[at + 1..key_end - 1]);
+        at = value.start;
+        while of_strings && at < value.end {
+            if object[at] != b'"' {
                 at += 1;
                 continue;
             }
-            let string = at..end_of_value(text, at);
-            at = string.end;
-            if text.get(at) != Some(&b':') {
-                return Some(string);
+            let text = at..end_of_value(object, at);
+            at = text.end;
+            if object[at] != b':' && text.len() > found.text.len() {
+                found = Found { text, is_content };
             }
         }
-        None
-    })
+        if !of_strings && is_content && value.len() > found.text.len() {
+            found = Found { text: value.clone(), is_content };
+        }
+        at = (value.end + 1).min(object.len() - 1);
+    }
+    found
 }
 
 /// Leaves about `left` bytes of a string.
@@ -144,7 +131,7 @@ fn cut_string(object: &mut Vec<u8>, string: &Found, left: usize) {
         line::text(&mut shorter, "\u{2026}\"");
         shorter
     };
-    object.splice(string.text.clone(), shorter);
+    line::replace(object, string.text.clone(), &shorter);
 }
 
 /// Where a string's text may be cut, at most at `at`: between characters and not inside an escape.
@@ -175,7 +162,7 @@ fn marker(value: &[u8], start: Option<&[u8]>) -> Vec<u8> {
     line::text(&mut out, "{\"$cut\":{\"bytes\":");
     line::number(&mut out, value.len() as u64);
     line::text(&mut out, ",\"sha256\":\"");
-    line::text(&mut out, &BodyDigest::of(value).to_base64url());
+    BodyDigest::of(value).push_base64url(&mut out);
     if let Some(start) = start {
         line::text(&mut out, "\",\"start\":\"");
         out.extend_from_slice(start);

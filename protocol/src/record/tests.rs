@@ -132,7 +132,7 @@ impl Host {
     }
 
     fn reasons(&self) -> Vec<(String, u64)> {
-        self.recorder.reasons().map(|(reason, count)| (reason.to_string(), count)).collect()
+        self.recorder.reasons().to_vec()
     }
 }
 

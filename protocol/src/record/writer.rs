@@ -1,15 +1,15 @@
 //! One writer of one execution: numbers events, writes their lines, cuts batches.
 
 use super::capture::{Fields, Malformed, capture};
-use super::line::{self, HEADER_MAX, Header};
 use super::journal::Journal;
-use super::messages::{MessageList, MessageTable};
-use super::outbox::Batch;
+use super::line::{self, About, HEADER_MAX};
+use super::messages::{MessageTable, Ranges, find_list, next_element};
+use super::outbox::{Batch, prev_of};
 use super::owners::Owner;
 use super::shared::Shared;
 use super::shrink::shorten;
-use crate::digest::BodyDigest;
-use crate::ids::{ExecutionId, WriterId};
+use crate::ids::{BatchId, WriterId};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -68,35 +68,22 @@ impl Loss {
     }
 }
 
-/// Where a writer stands: what somebody needs to go on where it ended.
-#[derive(Clone)]
-pub(super) struct Position {
-    /// The queue it writes to, and its number there.
-    pub(super) queue: u32,
-    pub(super) number: u32,
-    pub(super) execution: ExecutionId,
-    pub(super) id: WriterId,
-    pub(super) owner: Owner,
-    /// Whether the execution ends with it; other writers come and go.
-    pub(super) is_main: bool,
-    /// Whether its execution's end decides if it is wanted.
-    pub(super) held: bool,
-    pub(super) next_k: u64,
-    pub(super) next_n: u64,
-    /// Digest of the last body, as base64url.
-    pub(super) prev: String,
+/// A writer whose process is gone.
+#[derive(Clone, Copy)]
+pub(super) struct Orphan {
+    /// When it gave its last sign of life, in Unix milliseconds of its own clock.
+    pub(super) seen_at: u64,
+    /// When it is ended, on the monotonic clock.
+    pub(super) ends_at: u64,
 }
 
 pub(super) struct Writer {
-    position: Position,
-    /// Whether the store has the position as it is. There is nothing to store before the first event.
+    /// The batch that it fills; the lines are its body.
+    batch: Box<Batch>,
+    pub(super) orphan: Option<Orphan>,
+    /// Whether the store has the batch's place as it is. There is nothing to store before the first event.
     is_saved: bool,
-    /// Lines not yet cut.
-    lines: Vec<u8>,
-    line_count: u64,
-    /// How many of them are `drop` events in the place of a recorded one.
-    dropped_count: u64,
-    /// When the first of them was written, on the monotonic clock.
+    /// When the first of the lines was written, on the monotonic clock.
     lines_since: u64,
     /// How many bytes of the lines, and how many lines, the store has.
     saved_lines: (usize, u64),
@@ -110,99 +97,107 @@ pub(super) struct Writer {
 
 /// What the store does not have of a writer.
 pub(super) struct Unsaved<'a> {
-    /// Whether the position is another.
+    /// Whether the place of the batch is another.
     pub(super) is_moved: bool,
     /// Number of the first of the lines.
     pub(super) n: u64,
     pub(super) lines: &'a [u8],
+    pub(super) batch: &'a Batch,
 }
 
 impl Writer {
-    pub(super) fn new(position: Position) -> Self {
-        Self {
-            position,
+    #[inline(never)]
+    pub(super) fn new(batch: Box<Batch>) -> Box<Self> {
+        Box::new(Self {
+            batch,
+            orphan: None,
             is_saved: false,
-            lines: Vec::new(),
-            line_count: 0,
-            dropped_count: 0,
             lines_since: 0,
             saved_lines: (0, 0),
             saved_at: Vec::new(),
             held_bytes: 0,
             messages: MessageTable::default(),
             losses: Vec::new(),
-        }
+        })
     }
 
-    /// A writer whose process is gone, as the store has it, with its lines that were not cut.
-    pub(super) fn restored(position: Position, saved_lines: &[(u64, &str)]) -> Self {
-        let mut writer = Self::new(position);
-        writer.is_saved = true;
-        for (n, lines) in saved_lines {
-            // What does not follow on belongs to a batch that is cut.
-            if *n == writer.position.next_n {
-                writer.lines.extend_from_slice(lines.as_bytes());
-                let count = lines.bytes().filter(|byte| *byte == b'\n').count() as u64;
-                writer.line_count += count;
-                writer.position.next_n += count;
-            }
-            writer.saved_at.push(*n);
-        }
+    /// A writer whose process is gone, as the store has it, without its lines.
+    pub(super) fn restored(batch: Box<Batch>, orphan: Orphan) -> Box<Self> {
+        let mut writer = Self::new(batch);
+        (writer.orphan, writer.is_saved) = (Some(orphan), true);
         writer
     }
 
-    /// Where it stands, as if what is not cut had never been.
-    pub(super) fn position(&self) -> Position {
-        Position { next_n: self.position.next_n - self.line_count, ..self.position.clone() }
+    /// Takes in lines that were written to the store at `at`, from event `n` on; gives how many events are new.
+    pub(super) fn restore(&mut self, n: u64, at: u64, lines: &str) -> u64 {
+        let batch = &mut self.batch;
+        self.saved_at.push(n);
+        // What does not follow on belongs to a batch that is cut.
+        if n != batch.end() {
+            return 0;
+        }
+        if let Some(orphan) = &mut self.orphan {
+            orphan.seen_at = orphan.seen_at.max(at);
+        }
+        let count = lines.bytes().filter(|byte| *byte == b'\n').count() as u64;
+        line::text(&mut batch.body, lines);
+        batch.count += count;
+        self.saved_lines = (batch.body.len(), batch.count);
+        count
     }
 
-    pub(super) fn at(&self) -> &Position {
-        &self.position
-    }
-
-    /// How many of its events are neither cut nor dropped.
-    pub(super) fn uncut(&self) -> u64 {
-        self.line_count - self.dropped_count
+    /// The batch that it fills.
+    pub(super) fn batch(&self) -> &Batch {
+        &self.batch
     }
 
     /// What the store does not have yet; it has it from now on.
     pub(super) fn save(&mut self) -> Unsaved<'_> {
-        let is_moved = !self.is_saved && self.position.next_n != 0;
+        let batch = &self.batch;
+        let is_moved = !self.is_saved && batch.end() != 0;
         self.is_saved |= is_moved;
-        let (bytes, lines) = core::mem::replace(&mut self.saved_lines, (self.lines.len(), self.line_count));
-        let n = self.position.next_n - self.line_count + lines;
-        let lines = &self.lines[bytes..];
+        let (bytes, lines) = core::mem::replace(&mut self.saved_lines, (batch.body.len(), batch.count));
+        let n = batch.n + lines;
+        let lines = &batch.body[bytes..];
         if !lines.is_empty() {
             self.saved_at.push(n);
         }
-        Unsaved { is_moved, n, lines }
+        Unsaved { is_moved, n, lines, batch }
     }
 
     /// What the store has of it is to be deleted.
+    #[inline(never)]
     pub(super) fn forget(&mut self, journal: &mut Journal) {
-        let Position { queue, number, .. } = self.position;
-        journal.forget(queue, b'w', number, None);
-        for n in self.saved_at.drain(..) {
-            journal.forget(queue, b'l', number, Some(n));
+        journal.forget(self.batch.queue, b'o', self.batch.number, None);
+        self.forget_lines(journal);
+    }
+
+    fn forget_lines(&mut self, journal: &mut Journal) {
+        for n in &self.saved_at {
+            journal.forget(self.batch.queue, b'p', self.batch.number, Some(*n));
         }
+        self.saved_at.clear();
+        self.saved_lines = (0, 0);
     }
 
     /// The store shall have it all again, under its new owner.
     pub(super) fn belong_to(&mut self, owner: Owner) {
-        self.position.owner = owner;
+        self.batch.owner = owner;
         self.is_saved = false;
     }
 
     /// Its execution is wanted.
     pub(super) fn release(&mut self) {
-        self.position.held = false;
+        self.batch.held = false;
         self.is_saved = false;
     }
 
-    /// Begins anew as another writer, in the place of what somebody else has ended.
-    pub(super) fn begin_anew(&mut self, id: WriterId) {
-        let position = Position { id, next_k: 0, next_n: 0, prev: String::new(), ..self.position() };
-        *self = Self::new(position);
+    /// Another writer of the same execution, to go on where somebody else has ended this one.
+    pub(super) fn anew(&self, id: WriterId, batch_id: BatchId) -> Box<Self> {
+        let old = &self.batch;
+        let mut batch = Batch::first(batch_id, old.execution, id);
+        (batch.number, batch.owner, batch.main, batch.held) = (old.number, old.owner, old.main, old.held);
+        Self::new(batch)
     }
 
     /// Records one event and whatever has to precede it, cutting batches as they fill up.
@@ -224,14 +219,11 @@ impl Writer {
     /// Records one event of the recorder's own; `fields` is its JSON object.
     pub(super) fn record_own(&mut self, event: EventType, fields: Vec<u8>, now: u64, shared: &mut Shared) {
         self.record_captured(event, Fields::own(fields), now, shared);
-        if event == EventType::End {
-            self.cut_last(false, shared);
-        }
     }
 
     /// Cuts what there is into a batch.
     pub(super) fn cut(&mut self, shared: &mut Shared) {
-        if self.line_count != 0 {
+        if self.batch.count != 0 {
             self.cut_batch(false, false, shared);
             self.is_saved = false;
         }
@@ -243,63 +235,38 @@ impl Writer {
         self.forget(&mut shared.journal);
     }
 
-    fn cut_batch(&mut self, ends: bool, fin: bool, shared: &mut Shared) {
-        let Position { queue, number, .. } = self.position;
-        let n = self.position.next_n - self.line_count;
-        let mut body = Vec::with_capacity(HEADER_MAX + self.lines.len());
-        let position = &mut self.position;
-        Header {
-            execution: &position.execution,
-            writer: &position.id,
-            k: position.next_k,
-            prev: &position.prev,
-            n,
-            clock_offset_ms: shared.clock.offset_ms(),
-            lost: shared.lost,
-            sdk: shared.sdk,
-            fin,
-        }
-        .write(&mut body);
-        body.append(&mut self.lines);
-        position.prev = BodyDigest::of(&body).to_base64url();
+    #[inline(never)]
+    fn cut_batch(&mut self, last: bool, fin: bool, shared: &mut Shared) {
+        self.forget_lines(&mut shared.journal);
+        let batch = &mut self.batch;
+        let about = About { clock_offset_ms: shared.clock.offset_ms(), lost: shared.lost, sdk: shared.sdk, fin };
+        let mut body = Vec::with_capacity(HEADER_MAX + batch.body.len());
+        line::header(&mut body, batch, &about);
+        body.append(&mut batch.body);
         self.held_bytes += body.len();
-        for n in self.saved_at.drain(..) {
-            shared.journal.forget(queue, b'l', number, Some(n));
-        }
-        self.saved_lines = (0, 0);
-        shared.outbox.push(Batch {
-            id: shared.random.batch_id(),
-            queue: 0,
-            number: 0,
-            execution: position.execution.clone(),
-            writer_id: position.id.clone(),
-            owner: position.owner,
-            k: position.next_k,
-            n,
-            count: core::mem::take(&mut self.line_count),
-            dropped: core::mem::take(&mut self.dropped_count),
-            ends,
-            held: position.held,
-            cut_at: shared.wall_ms,
-            body,
-        });
-        position.next_k += 1;
+        batch.prev = prev_of(&body);
+        shared.outbox.push(Box::new(Batch { last, cut_at: shared.wall_ms, body, ..**batch }));
+        batch.id = shared.random.batch_id();
+        batch.k += 1;
+        batch.n = batch.end();
+        batch.cut_at = shared.wall_ms;
+        (batch.count, batch.dropped) = (0, 0);
     }
 
     /// How many bytes wait for its execution's end to decide.
     pub(super) fn held_bytes(&self) -> usize {
-        if self.position.held { self.held_bytes } else { 0 }
+        if self.batch.held { self.held_bytes } else { 0 }
     }
 
     /// When the first line not yet cut was written.
     pub(super) fn waiting_since(&self) -> Option<u64> {
-        (self.line_count > 0).then_some(self.lines_since)
+        (self.batch.count > 0).then_some(self.lines_since)
     }
 
     /// A batch of this writer is lost. A `drop` will say so ahead of the next event, and messages that were
     /// in it will be sent again with the next step that needs them.
     pub(super) fn lost(&mut self, batch: &Batch, reason: &str) {
-        let events = batch.n..batch.n + batch.count;
+        let events = batch.n..batch.end();
         self.messages.forget(&events);
         for loss in &mut self.losses {
             loss.reported_by.take_if(|n| events.contains(n));
@@ -314,9 +281,10 @@ impl Writer {
         for at in 0..self.losses.len() {
             let loss = &mut self.losses[at];
             if loss.reported_by.is_none() {
-                loss.reported_by = Some(self.position.next_n);
+                let n = self.batch.end();
+                loss.reported_by = Some(n);
                 let mut text = Vec::new();
-                line::drop_line(&mut text, self.position.next_n, &loss.reason, loss.events.start, loss.events.end - 1);
+                line::drop_line(&mut text, n, &loss.reason, loss.events.start, loss.events.end - 1);
                 self.append(&text, now, shared);
             }
         }
@@ -330,34 +298,35 @@ impl Writer {
             return self.drop_event("too_large", now, shared);
         }
         let mut text = Vec::with_capacity(fields.as_bytes().len() + LINE_OVERHEAD);
-        line::begin(&mut text, event.as_str(), self.position.next_n);
+        let n = self.batch.end();
+        line::begin(&mut text, event.as_str(), n);
         if !fields.members().is_empty() {
             text.push(b',');
             text.extend_from_slice(fields.members());
         }
         if event == EventType::End {
-            line::number_member(&mut text, "last", self.position.next_n);
+            line::number_member(&mut text, "last", n);
         }
         line::end(&mut text);
         self.append(&text, now, shared);
     }
 
     fn send_messages_once(&mut self, fields: &mut Fields, now: u64, shared: &mut Shared) {
-        let Some(list) = MessageList::find(fields) else { return };
-        let mut indexes = Vec::new();
-        let mut expected = 0;
-        for message in list.texts(fields) {
-            let index = self.messages.index_of(message, expected);
-            let index = index.unwrap_or_else(|| self.send_message(message, now, shared));
-            indexes.push(index);
-            expected = index + 1;
+        let Some(list) = find_list(fields.as_bytes()) else { return };
+        let mut ranges = Ranges::new();
+        let mut at = list.start;
+        while let Some(element) = next_element(fields.as_bytes(), at) {
+            at = element.end;
+            let message = &fields.as_bytes()[element];
+            let index = self.messages.index_of(message, ranges.expected());
+            ranges.push(index.unwrap_or_else(|| self.send_message(message, now, shared)));
         }
-        list.replace(fields, &indexes);
+        fields.replace(list, &ranges.finish());
     }
 
     fn send_message(&mut self, message: &[u8], now: u64, shared: &mut Shared) -> usize {
         let index = self.messages.next_index();
-        let n = self.position.next_n;
+        let n = self.batch.end();
         let mut value = Vec::with_capacity(message.len() + LINE_OVERHEAD);
         line::text(&mut value, "{\"v\":");
         value.extend_from_slice(message);
@@ -383,27 +352,26 @@ impl Writer {
 
     /// Puts a `drop` in the place of the event that would have had the next number.
     fn drop_event(&mut self, reason: &str, now: u64, shared: &mut Shared) {
-        let mut text = Vec::new();
-        line::drop_line(&mut text, self.position.next_n, reason, self.position.next_n, self.position.next_n);
+        let (mut text, n) = (Vec::new(), self.batch.end());
+        line::drop_line(&mut text, n, reason, n, n);
         shared.tally.recorded();
         shared.tally.dropped(1, reason);
         self.push_line(&text, now, shared);
-        self.dropped_count += 1;
+        self.batch.dropped += 1;
     }
 
     fn push_line(&mut self, text: &[u8], now: u64, shared: &mut Shared) {
-        if self.is_full(shared) || self.lines.len() + text.len() > shared.batch_bytes_max {
+        if self.is_full(shared) || self.batch.body.len() + text.len() > shared.batch_bytes_max {
             self.cut(shared);
         }
-        if self.line_count == 0 {
+        if self.batch.count == 0 {
             self.lines_since = now;
         }
-        self.lines.extend_from_slice(text);
-        self.line_count += 1;
-        self.position.next_n += 1;
+        line::bytes(&mut self.batch.body, text);
+        self.batch.count += 1;
     }
 
     fn is_full(&self, shared: &Shared) -> bool {
-        self.line_count >= shared.batch_events_max || self.lines.len() >= shared.batch_bytes_max
+        self.batch.count >= shared.batch_events_max || self.batch.body.len() >= shared.batch_bytes_max
     }
 }

@@ -6,6 +6,7 @@
 //! sets keep their smallest members. The store merges the same way in SQL (`executions/merge.sql` of
 //! the worker); [`Rollup::merge`] is the reference that verification compares with.
 
+use crate::at_rest::Labels;
 use crate::batch::{Batch, End, EndStatus, Event, Kind, Start, Step, StepKind, StepStatus, Usage};
 use crate::digest::BodyDigest;
 use serde::Serialize;
@@ -119,7 +120,15 @@ impl CappedSet {
     }
 
     fn merge(&mut self, other: &Self) {
-        other.0.iter().for_each(|member| self.insert(member));
+        self.0.extend(other.0.iter().cloned());
+        while self.0.len() > SET_MAX {
+            self.0.pop_last();
+        }
+    }
+
+    /// The set of what `seal` makes of its members.
+    fn map(&self, seal: impl Fn(&str) -> String) -> Self {
+        Self(self.0.iter().map(|member| seal(member)).collect())
     }
 
     /// Its members as a JSON array, smallest first.
@@ -182,6 +191,16 @@ impl Rollup {
             rollup.account.expected = batch.header.n + batch.count();
         }
         rollup
+    }
+
+    /// The same with its labels sealed, as the store keeps it. Sets are capped by sealed text, so a batch's
+    /// roll-up is sealed before it is merged.
+    #[must_use]
+    pub fn sealed(mut self, labels: &Labels) -> Self {
+        self.start = self.start.map(|start| start.sealed(labels));
+        self.models = self.models.map(|model| labels.seal("models", model));
+        self.tools = self.tools.map(|tool| labels.seal("tools", tool));
+        self
     }
 
     /// Adds what other batches of the same execution brought.
@@ -310,6 +329,23 @@ impl StartFacts {
     }
 }
 
+impl StartFacts {
+    fn sealed(self, labels: &Labels) -> Self {
+        let seal = |column: &str, label: Option<String>| label.map(|label| labels.seal(column, &label));
+        Self {
+            name: labels.seal("name", &self.name),
+            agent: seal("agent", self.agent),
+            pipeline: seal("pipeline", self.pipeline),
+            user: seal("user", self.user),
+            session: seal("session", self.session),
+            environment: seal("environment", self.environment),
+            release: seal("release", self.release),
+            tags: self.tags.map(|tag| labels.seal("tags", tag)),
+            ..self
+        }
+    }
+}
+
 fn start_rank(at: i64, digest: &BodyDigest) -> String {
     format!("{at:016}{}", digest.to_hex())
 }
@@ -319,6 +355,6 @@ fn place(batch: &Batch<'_>) -> (String, u64) {
 }
 
 /// A text as a label: at most [`LABEL_MAX`] bytes, cut at a character.
-fn label(text: &str) -> String {
+pub fn label(text: &str) -> String {
     text[..text.floor_char_boundary(LABEL_MAX)].into()
 }

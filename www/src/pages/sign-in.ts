@@ -1,10 +1,10 @@
 /** Sign-in: a pasted key, checked in form here and then by the server. */
 
-import { Problem, readProjectWith } from "../api.ts";
+import { Problem, signIn } from "../api.ts";
 import { notice } from "../controls.ts";
 import { el, on, replaceChildren } from "../dom.ts";
 import { icon } from "../icons.ts";
-import { beginSession, keyFault } from "../session.ts";
+import { keyFault } from "../session.ts";
 
 export function showSignIn(host: HTMLElement, reason: string | null, signedIn: () => void): void {
   const message = el("div", { class: "sign-in-message" });
@@ -24,7 +24,7 @@ export function showSignIn(host: HTMLElement, reason: string | null, signedIn: (
     el(
       "p",
       { id: "key-help", class: "hint" },
-      "Kept for this tab only and sent to this server alone. On a local set-up ",
+      "Sent to this server alone, once, for a sign-in of twelve hours; this browser does not keep it. On a local set-up ",
       el("code", null, "npm start"), " prints the key and keeps it in ", el("code", null, ".stepseal/dev.json"), ".",
     ),
   );
@@ -42,8 +42,7 @@ export function showSignIn(host: HTMLElement, reason: string | null, signedIn: (
     submit.disabled = true;
     replaceChildren(message);
     try {
-      await readProjectWith(pasted);
-      beginSession(pasted);
+      await signIn(pasted);
       signedIn();
     } catch (error) {
       refuse(refusal(error));

@@ -4,6 +4,10 @@
 //! them, so that a secret scanner can tell a leaked key from any other text and a mistyped one is
 //! refused without a look-up. What is stored is a keyed digest; the key itself is shown once.
 
+mod sign_in;
+
+pub use sign_in::{SIGN_IN_LIFE_MS, SignIn, SignIns, Site, cookie_value, ending_cookie, starting_cookie};
+
 use crate::encoding::{base64url_decode, base64url_encode, hex_decode, hex_encode};
 use crate::ids::{KeyId, ProjectId};
 use crate::keys::Root;
@@ -41,6 +45,11 @@ impl Role {
     pub const fn may_read(self) -> bool {
         matches!(self, Self::Viewer | Self::Admin)
     }
+
+    /// Whether it may change the project and what is in it.
+    pub const fn may_administer(self) -> bool {
+        matches!(self, Self::Admin)
+    }
 }
 
 /// What is stored of an API key, under its digest.
@@ -56,6 +65,19 @@ pub struct ApiKeyRecord {
     pub created_at: u64,
     /// When it stops working, Unix ms; none is never.
     pub expires_at: Option<u64>,
+}
+
+impl ApiKeyRecord {
+    /// Whether the key works at `now`, as far as its expiry says.
+    pub fn is_alive(&self, now: u64) -> bool {
+        self.expires_at.is_none_or(|expiry| now < expiry)
+    }
+}
+
+/// The public name of the key that is stored under `digest`: enough to list and revoke it, no help in
+/// guessing it, because the digest is keyed.
+pub fn key_id(digest: &str) -> String {
+    format!("key_{}", digest.chars().take(16).collect::<String>())
 }
 
 /// An API key's text, its role and checksum found to be sound.

@@ -1,0 +1,1 @@
+SELECT state FROM chores WHERE name = ?1

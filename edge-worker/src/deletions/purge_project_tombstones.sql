@@ -1,0 +1,1 @@
+DELETE FROM tombstones WHERE project_id = ?1

@@ -1,0 +1,1 @@
+SELECT config FROM projects WHERE id > ?1 ORDER BY id LIMIT ?2

@@ -1,0 +1,1 @@
+SELECT digest FROM api_keys WHERE project_id = ?1 AND revoked_at IS NULL

@@ -1,0 +1,1 @@
+DELETE FROM executions WHERE project_id = ?1 AND id IN (SELECT value FROM json_each(?2)) RETURNING id

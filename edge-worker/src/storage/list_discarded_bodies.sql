@@ -1,0 +1,1 @@
+SELECT key FROM discarded_bodies ORDER BY key LIMIT ?1

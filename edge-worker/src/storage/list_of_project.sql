@@ -1,0 +1,1 @@
+SELECT id FROM executions WHERE project_id = ?1 LIMIT ?2

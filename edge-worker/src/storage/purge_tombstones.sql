@@ -1,0 +1,1 @@
+DELETE FROM tombstones WHERE deleted_at < ?1

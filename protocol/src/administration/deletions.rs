@@ -1,0 +1,146 @@
+//! Deletion and retention: what may be asked, and when a deletion is done.
+
+use super::malformed;
+use crate::ingest::admission::{Project, ProjectStatus};
+use crate::limits::SUBJECT_MAX;
+use crate::problem::{Code, Problem};
+use crate::rollup::LABEL_MAX;
+use serde::{Deserialize, Serialize};
+use std::string::String;
+
+/// Days after which a new project's executions are deleted where nobody says otherwise.
+pub const RETENTION_DEFAULT_DAYS: u32 = 90;
+/// Longest retention with an end: ten years.
+const RETENTION_MAX_DAYS: u32 = 3_650;
+/// How long a tombstone stands, in milliseconds: twice the 30 days for which the SDK keeps its queue.
+pub const TOMBSTONE_LIFE_MS: u64 = 60 * 86_400_000;
+/// How long a deleted project is watched for batches of isolates that do not know yet, in milliseconds.
+const PROJECT_SETTLES_MS: u64 = 120_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// Whose executions a deletion is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeletionKind {
+    /// Those that a `start` names this user of.
+    User,
+    /// Those that a subject owns.
+    Subject,
+    /// All.
+    Project,
+}
+
+impl DeletionKind {
+    /// The word as it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Subject => "subject",
+            Self::Project => "project",
+        }
+    }
+
+    /// Whether a deletion ordered at `ordered_at` is done at `now`, when nothing was left to delete.
+    pub const fn is_done(self, ordered_at: u64, now: u64) -> bool {
+        match self {
+            Self::User | Self::Subject => true,
+            Self::Project => now >= ordered_at + PROJECT_SETTLES_MS,
+        }
+    }
+}
+
+/// Whose data somebody asks to delete: exactly one of its fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeletionRequest {
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    subject: Option<String>,
+}
+
+impl DeletionRequest {
+    /// Whose.
+    pub fn read(self) -> Result<(DeletionKind, String), Problem> {
+        let (kind, value, longest) = match (self.user, self.subject) {
+            (Some(user), None) => (DeletionKind::User, user, LABEL_MAX),
+            (None, Some(subject)) => (DeletionKind::Subject, subject, SUBJECT_MAX),
+            _ => return Err(malformed("user", "Name either a `user` or a `subject`.")),
+        };
+        if !(1..=longest).contains(&value.len()) {
+            return Err(malformed(kind.as_str(), &std::format!("It has 1 to {longest} bytes.")));
+        }
+        Ok((kind, value))
+    }
+}
+
+/// Refuses a retention that is too long. 0 keeps everything until it is deleted.
+pub fn check_retention(days: u32) -> Result<(), Problem> {
+    if days <= RETENTION_MAX_DAYS {
+        return Ok(());
+    }
+    Err(malformed("retention_days", "`retention_days` is 0 (kept until deleted) to 3,650."))
+}
+
+impl Project {
+    /// The time before which executions are to be deleted at `now`; none if they are kept.
+    pub fn retention_cutoff(&self, now: u64) -> Option<u64> {
+        (self.retention_days > 0).then(|| now.saturating_sub(u64::from(self.retention_days) * DAY_MS))
+    }
+
+    /// Marks the project as deleted and takes out what it says of people and places.
+    pub fn delete(&mut self) {
+        self.status = ProjectStatus::Deleted;
+        self.name.clear();
+        self.origins.clear();
+        self.denials.clear();
+    }
+
+    /// Refuses writers of a project that is paused or deleted.
+    pub fn refuse_inactive(&self) -> Result<(), Problem> {
+        match self.status {
+            ProjectStatus::Active => Ok(()),
+            ProjectStatus::Paused => Err(Problem::new(
+                Code::ProjectPaused,
+                "The project takes no batches at the moment. Keep them.",
+            )),
+            ProjectStatus::Deleted => Err(Problem::new(Code::ProjectUnknown, "The project was deleted.")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DAY_MS, DeletionKind, DeletionRequest, check_retention};
+    use crate::ingest::admission::Project;
+    use crate::problem::Code;
+
+    #[test]
+    fn retention_has_a_cutoff_unless_all_is_kept() {
+        let mut project: Project = serde_json::from_str(
+            r#"{"id":"prj_a","name":"a","status":"active","kids":["k1"],"origins":[],"publishable_key":"x",
+            "limits":{"bytes_per_s":1,"bytes_burst":1,"steps_per_s":1,"steps_burst":1},"created_at":1}"#,
+        )
+        .unwrap();
+        assert_eq!(project.retention_cutoff(DAY_MS), None);
+        project.retention_days = 2;
+        assert_eq!(project.retention_cutoff(5 * DAY_MS), Some(3 * DAY_MS));
+        assert!(check_retention(3_650).is_ok());
+        assert_eq!(check_retention(3_651).unwrap_err().field.as_deref(), Some("retention_days"));
+        project.delete();
+        assert_eq!(project.refuse_inactive().unwrap_err().code, Code::ProjectUnknown);
+    }
+
+    #[test]
+    fn a_deletion_names_one_person_and_a_project_settles_first() {
+        let read = |json| serde_json::from_str::<DeletionRequest>(json).unwrap().read();
+        assert_eq!(read(r#"{"user":"eve"}"#).unwrap(), (DeletionKind::User, "eve".into()));
+        assert_eq!(read(r#"{"subject":"eve"}"#).unwrap(), (DeletionKind::Subject, "eve".into()));
+        for wrong in ["{}", r#"{"user":"a","subject":"b"}"#, r#"{"user":""}"#] {
+            assert_eq!(read(wrong).unwrap_err().code, Code::RequestMalformed, "{wrong}");
+        }
+        assert!(DeletionKind::User.is_done(10, 10));
+        assert!(!DeletionKind::Project.is_done(10, 120_009));
+        assert!(DeletionKind::Project.is_done(10, 120_010));
+    }
+}
