@@ -166,7 +166,8 @@ export class Execution {
 
   #recordStep(fields: Record<string, unknown>, [input, output, reasoning]: StepContents): void {
     const bare = toObjectText(fields);
-    const text = withMember(withMember(withMember(bare, "input", input), "output", output), "reasoning", reasoning);
+    // The input last: it may be a long history, and each text before it is copied once more.
+    const text = withMember(withMember(withMember(bare, "output", output), "reasoning", reasoning), "input", input);
     this.#record(EVENT.step, text);
     this.#kept += text.length;
     this.#steps.push(this.#kept > SNAPSHOT_MAX ? bare : text);
