@@ -1,5 +1,7 @@
 // Bytes as they are recorded: never their content.
 
+import type { Bytes } from "./types.js";
+
 /** Stands for a file or other bytes in what is recorded. Made by {@link Recorder.blob}. */
 export class BlobReference {
   readonly sha256: string;
@@ -13,7 +15,7 @@ export class BlobReference {
   }
 
   /** @internal */
-  static async of(data: Blob | BufferSource, type?: string): Promise<BlobReference> {
+  static async of(data: Blob | Bytes, type?: string): Promise<BlobReference> {
     const isBlob = typeof Blob === "function" && data instanceof Blob;
     const bytes = isBlob ? await data.arrayBuffer() : (data as BufferSource);
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));

@@ -1,5 +1,6 @@
 // The wasm core: loading it, and passing texts and bytes over its boundary (sdk-wasm/src/exports.rs).
 
+import { defaultWasm } from "./default-wasm.js";
 import type { Counts, WasmSource } from "./types.js";
 
 /** The exports of sdk-wasm/src/exports.rs. */
@@ -274,7 +275,7 @@ const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 /** Compiles and instantiates the core. */
 export async function loadCore(source: WasmSource | Promise<WasmSource> | undefined): Promise<Core> {
-  const given = (await source) ?? new URL("./stepseal_bg.wasm", import.meta.url);
+  const given = (await source) ?? defaultWasm();
   const module = given instanceof WebAssembly.Module ? given : await WebAssembly.compile(await read(given as Unread));
   return new Core(await WebAssembly.instantiate(module));
 }

@@ -194,8 +194,13 @@ export class Engine implements PersistenceHost {
     clearTimeout(this.#timer);
     for (;;) {
       const next = this.#state === "no_consent" ? -Infinity : this.ask(-Infinity, (core) => core.next());
-      if (next === SEND) this.#send();
-      else if (next === RENEW_SESSION) void this.#renewSession();
+      if (next === SEND) {
+        this.#send();
+        // A request takes the page's thread a millisecond: one a task.
+        this.#timer = later(0, () => this.pump());
+        break;
+      }
+      if (next === RENEW_SESSION) void this.#renewSession();
       else if (next === TAKE_TURN) void this.#persistence?.takeTurn();
       else if (next === YIELD_TURN) this.#persistence?.yieldTurn();
       else {
@@ -307,7 +312,8 @@ async function send(url: URL, attempt: Attempt, ended: AbortSignal): Promise<Rep
       keepalive: attempt.keepalive,
       headers: { "content-type": "text/plain" },
       credentials: "omit",
-      redirect: "error",
+      // Not "error", which workerd refuses: a redirect is an answer that says nothing of the batch.
+      redirect: "manual",
       signal: withTimeout(ended),
     });
     const round_trip_ms = performance.now() - sentAt;

@@ -2,7 +2,7 @@
 
 import { membersOf, toName, toObjectText, toText, withMember } from "./capture.js";
 import { EVENT, ROLE } from "./core.js";
-import type { Engine, RunningStep } from "./engine.js";
+import type { Engine } from "./engine.js";
 import { randomHex } from "./random.js";
 import type {
   ExecutionOptions,
@@ -166,7 +166,8 @@ export class Execution {
 
   #recordStep(fields: Record<string, unknown>, [input, output, reasoning]: StepContents): void {
     const bare = toObjectText(fields);
-    const text = withMember(withMember(withMember(bare, "input", input), "output", output), "reasoning", reasoning);
+    // The input last: it may be a long history, and each text before it is copied once more.
+    const text = withMember(withMember(withMember(bare, "output", output), "reasoning", reasoning), "input", input);
     this.#record(EVENT.step, text);
     this.#kept += text.length;
     this.#steps.push(this.#kept > SNAPSHOT_MAX ? bare : text);
@@ -198,7 +199,7 @@ interface StepHost {
 }
 
 /** A step that has begun. It ends once: by the first of `end`, `fail` and `cancel`. */
-export class Step implements RunningStep {
+export class Step {
   /** 16 hex digits (a span id), unless another was given. */
   readonly id: string;
   /** @internal */

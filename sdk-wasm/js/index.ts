@@ -15,6 +15,7 @@ export { Recorder } from "./recorder.js";
 export type { BlobReference } from "./blob.js";
 export type { Execution, Step } from "./execution.js";
 export type {
+  Bytes,
   Counts,
   ExecutionOptions,
   ExecutionSnapshot,
@@ -31,5 +32,6 @@ export type {
   StepSnapshot,
   StepStatus,
   Usage,
+  WasmModule,
   WasmSource,
 } from "./types.js";

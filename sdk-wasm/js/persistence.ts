@@ -224,6 +224,7 @@ export class Persistence {
     this.#store = undefined;
     this.#unsaved = [];
     clearTimeout(this.#watchTimer);
+    this.yieldTurn();
     this.#ask((core) => core.store(STORE.absent));
     this.#host.lost(error);
     this.#host.pump();

@@ -5,7 +5,7 @@ import { Execution } from "./execution.js";
 import { canPersist, Persistence } from "./persistence.js";
 import { randomHex } from "./random.js";
 import { secureUrl, sessionProvider, type SessionProvider } from "./session.js";
-import type { Counts, ExecutionOptions, RecorderOptions, RecorderStatus } from "./types.js";
+import type { Bytes, Counts, ExecutionOptions, RecorderOptions, RecorderStatus } from "./types.js";
 
 /** The usual batches. */
 const BATCH = { max_events: 200, max_bytes: 60_000, max_wait_ms: 1_000 };
@@ -84,7 +84,7 @@ export class Recorder extends EventTarget {
    * A file, a screenshot or any bytes, as a value to record: its length, type and SHA-256 are recorded, its content
    * is not.
    */
-  blob(data: Blob | BufferSource, type?: string): Promise<BlobReference> {
+  blob(data: Blob | Bytes, type?: string): Promise<BlobReference> {
     return BlobReference.of(data, type);
   }
 

@@ -19,7 +19,13 @@ export interface Session {
 export type SessionSource = Session | string | URL | (() => Session | Promise<Session>) | { publishableKey: string };
 
 /** The core's WebAssembly, where the default (the file beside this module) cannot be reached. */
-export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module;
+export type WasmSource = URL | string | Response | Bytes | WasmModule;
+
+/** Not `BufferSource`, a name that only the DOM's types have. */
+export type Bytes = ArrayBuffer | ArrayBufferView;
+
+/** `WebAssembly.Module`, where the types of WebAssembly are known; Node's types lack them. */
+export type WasmModule = typeof globalThis extends { WebAssembly: { Module: { prototype: infer Module } } } ? Module : object;
 
 /** How {@link Recorder.start} works. */
 export interface RecorderOptions {

@@ -56,21 +56,21 @@ impl MessageTable {
 /// a list of objects of which the first has a `role`.
 pub(super) fn find_list(text: &[u8]) -> Option<Range<usize>> {
     let mut list = member(text, 0, b"input")?;
-    if text[list.start] == b'{' {
-        list = member(text, list.start, b"messages")?;
+    if text[list] == b'{' {
+        list = member(text, list, b"messages")?;
     }
-    if text[list.start] != b'[' || text[list.start + 1] != b'{' {
+    if text[list] != b'[' || text[list + 1] != b'{' {
         return None;
     }
-    member(text, list.start + 1, b"role")?;
-    let mut at = list.start + 1;
+    member(text, list + 1, b"role")?;
+    let mut at = list + 1;
     while let Some(element) = next_element(text, at) {
         if text[element.start] != b'{' {
             return None;
         }
         at = element.end;
     }
-    Some(list)
+    Some(list..at + 1)
 }
 
 /// The element of an array that begins at or after `at`, where the bracket, a comma or the element itself stands.

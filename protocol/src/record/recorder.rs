@@ -378,9 +378,11 @@ impl Recorder {
         }
     }
 
-    /// The host has no store, or it has failed: from now on everything lives in memory.
+    /// The host has no store, or it has failed: from now on everything lives in memory, and nobody waits for a turn that
+    /// a place without storage may never give.
     pub fn store_failed(&mut self) {
         self.shared.journal.store = Store::Absent;
+        self.turns = false;
     }
 
     /// The store has no more room: makes do with half of what is kept.

@@ -26,7 +26,8 @@ pub(super) fn empty(batch: &mut Batch, prev: Option<Prev>, reason: &str) -> u64 
         if at == 0 {
             line::bytes(&mut batch.body, line);
             if let Some(prev) = prev && let Some(value) = member(&batch.body, 0, b"prev") {
-                line::replace(&mut batch.body, value.start + 1..value.end - 1, prev.as_bytes());
+                let end = end_of_value(&batch.body, value);
+                line::replace(&mut batch.body, value + 1..end - 1, prev.as_bytes());
             }
         } else {
             if stays(line) {

@@ -463,6 +463,20 @@ fn only_one_of_several_recorders_sends() {
     assert!(!page.sends());
 }
 
+#[test]
+fn without_a_store_nobody_waits_for_a_turn() {
+    let config = Config { turns: true, durable: true, ..Config::new("test/1") };
+    let mut page = Page::open(config, "a", Moment { monotonic_ms: 0, wall_ms: WALL });
+    page.sign_in(OWNER);
+    let run = page.start();
+    page.end(run, "completed");
+    assert!(!page.sends(), "the store may open yet");
+    page.recorder.store_failed();
+    let Action::Send(attempt) = page.recorder.next_action(page.now) else { panic!("it sends from memory") };
+    page.recorder.settle(attempt.id, &stored(), 20, page.now);
+    assert_eq!(page.recorder.counts().pending, 0);
+}
+
 mod pages_that_die_anywhere {
     use super::*;
     use proptest::prelude::{ProptestConfig, any, prop, proptest};

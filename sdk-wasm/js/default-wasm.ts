@@ -1,0 +1,6 @@
+import type { WasmSource } from "./types.js";
+
+/** The core where nobody says where it is: the file beside this module. Bundlers know this expression. */
+export function defaultWasm(): WasmSource {
+  return new URL("./stepseal_bg.wasm", import.meta.url);
+}

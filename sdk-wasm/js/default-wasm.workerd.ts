@@ -1,0 +1,7 @@
+import wasm from "./stepseal_bg.wasm";
+import type { WasmSource } from "./types.js";
+
+/** The core as Cloudflare Workers have it: they compile no bytes, but import modules. Replaces default-wasm.ts. */
+export function defaultWasm(): WasmSource {
+  return wasm;
+}
