@@ -13,10 +13,11 @@ const PACKAGE = join(CRATE, "pkg");
 const PROFILE = "sdk";
 const WASM = join(PACKAGE, "stepseal_bg.wasm");
 
-/** The files of the package and where each finds the wasm if its user does not say: a module of sdk-wasm/js. */
+/** The files of the package, whether all code is in one, and where each finds the wasm if its user does not say: a module of sdk-wasm/js. */
 const ENTRIES = {
   index: { source: "index.ts", wasm: "default-wasm.ts" },
-  inline: { source: "index.ts", wasm: "default-wasm.inline.ts" },
+  inline: { source: "index.ts", wasm: "default-wasm.inline.ts", isWhole: true },
+  rules: { source: "redaction/rules.ts" },
   workerd: { source: "index.ts", wasm: "default-wasm.workerd.ts" },
   server: { source: "server.ts" },
 };
@@ -65,10 +66,14 @@ async function bundleFace() {
 async function bundle(name, options) {
   // Loaded here: this module is imported before the dependencies are installed.
   const { build } = await import("esbuild");
-  const { source, wasm } = ENTRIES[name];
-  const pickWasm = {
-    name: "default-wasm",
-    setup: (build) => build.onResolve({ filter: /\/default-wasm\.js$/ }, () => ({ path: join(CRATE, "js", wasm) })),
+  const { source, wasm, isWhole } = ENTRIES[name];
+  const pickFiles = {
+    name: "files",
+    setup(build) {
+      build.onResolve({ filter: /\/default-wasm\.js$/ }, () => ({ path: join(CRATE, "js", wasm) }));
+      // A file of its own, so that only those load it who need it.
+      if (!isWhole) build.onResolve({ filter: /\/rules\.js$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: "./rules.js", external: true } : undefined));
+    },
   };
   const result = await build({
     entryPoints: [join(CRATE, "js", source)],
@@ -78,7 +83,7 @@ async function bundle(name, options) {
     charset: "utf8",
     external: ["./stepseal_bg.wasm"],
     define: { PACKED_WASM: JSON.stringify(packBytes(readFileSync(WASM))) },
-    plugins: [pickWasm],
+    plugins: [pickFiles],
     logLevel: "silent",
     ...options,
   }).catch((error) => {

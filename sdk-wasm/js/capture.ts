@@ -37,12 +37,6 @@ export function toObjectText(members: Record<string, unknown>): string {
   return text?.[0] === "{" ? text : "{}";
 }
 
-/** Adds a member whose value is JSON text already; `undefined` adds none. */
-export function withMember(object: string, key: string, text: string | undefined): string {
-  if (text === undefined) return object;
-  return `${object.slice(0, -1)}${object.length > 2 ? "," : ""}"${key}":${text}}`;
-}
-
 /** The members of what should be an object, read once; none if reading them throws. */
 export function membersOf<T>(value: T): Partial<T> {
   try {

@@ -13,7 +13,7 @@ interface Exports {
   start(len: number, eventsMax: number, bytesMax: number, waitMaxMs: number, host: number, rate: number): void;
   open(len: number, role: number): number;
   rate(handle: number): number;
-  decide(handle: number, isWanted: number): void;
+  decide(handle: number, isWanted: boolean): void;
   leave(handle: number): void;
   purge(len: number): void;
   store(condition: number): void;
@@ -24,7 +24,7 @@ interface Exports {
   drained(queue: number): number;
   abandon(queue: number): void;
   hand_over(len: number): void;
-  turn(isTaken: number): void;
+  turn(isTaken: boolean): void;
   hold(ms: number): void;
   presume_owner(len: number): void;
   record(handle: number, event: number, len: number): number;
@@ -80,6 +80,8 @@ export type Change = [key: string, value: Uint8Array<ArrayBuffer> | null];
 /** The event types, by their numbers in the core. */
 export const EVENT = { start: 0, state: 1, open: 2, step: 3, log: 4, score: 5, end: 6 } as const;
 
+export const EVENT_NAMES = ["start", "state", "open", "step", "log", "score", "end"] as const;
+
 /** Longer texts are not even passed to the core, which counts them as too large. In UTF-16 units. */
 const TEXT_MAX = 1 << 24;
 /** Length of a seed and of a session's key, in bytes. */
@@ -106,50 +108,27 @@ export interface Reply {
 
 /** The recorder's core: decides everything, sees no clock and no network. */
 export class Core {
-  readonly #wasm: Exports;
+  /** What takes and gives but numbers is called here. */
+  readonly wasm: Exports;
   readonly #encoder = new TextEncoder();
 
   constructor(instance: WebAssembly.Instance) {
-    this.#wasm = instance.exports as unknown as Exports;
+    this.wasm = instance.exports as unknown as Exports;
   }
 
   /** Tells what time it is until the next call. */
   time(): void {
-    this.#wasm.time(performance.now(), Date.now());
+    this.wasm.time(performance.now(), Date.now());
   }
 
   start({ queue, maxEvents, maxBytes, maxWaitMs, host, rate }: CoreOptions): void {
-    const len = this.#pass(queue, crypto.getRandomValues(new Uint8Array(SECRET_LEN)));
-    this.#wasm.start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
+    const len = this.pass(queue, crypto.getRandomValues(new Uint8Array(SECRET_LEN)));
+    this.wasm.start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
   }
 
-  open(execution: string, role: number): number {
-    return this.#wasm.open(this.#pass(execution), role);
-  }
-
-  rate(handle: number): number {
-    return this.#wasm.rate(handle);
-  }
-
-  decide(handle: number, isWanted: boolean): void {
-    this.#wasm.decide(handle, +isWanted);
-  }
-
-  leave(handle: number): void {
-    this.#wasm.leave(handle);
-  }
-
-  purge(reason: string): void {
-    this.#wasm.purge(this.#pass(reason));
-  }
-
-  store(condition: number): void {
-    this.#wasm.store(condition);
-  }
-
-  /** What the store shall change, and its number for {@link saved}. */
+  /** What the store shall change, and the number under which it is saved. */
   changes(): [transaction: number, changes: Change[]] | undefined {
-    const transaction = this.#wasm.changes();
+    const transaction = this.wasm.changes();
     if (!transaction) return undefined;
     const bytes = this.#output();
     const view = new DataView(bytes.buffer);
@@ -165,107 +144,50 @@ export class Core {
     return [transaction, changes];
   }
 
-  saved(transaction: number): void {
-    this.#wasm.saved(transaction);
-  }
-
-  /** Takes over the queue whose entries are restored next. */
-  adopt(queue: string): number {
-    return this.#wasm.adopt(this.#pass(queue));
-  }
-
+  /** One entry of the queue adopted last. */
   restore(key: string, value: Uint8Array): void {
-    this.#wasm.restore(key.length, this.#pass(key + decode(value)));
-  }
-
-  /** Whether nothing is left of an adopted queue that this recorder would handle. */
-  drained(queue: number): boolean {
-    return this.#wasm.drained(queue) !== 0;
-  }
-
-  abandon(queue: number): void {
-    this.#wasm.abandon(queue);
-  }
-
-  handOver(queue: string): void {
-    this.#wasm.hand_over(this.#pass(queue));
-  }
-
-  turn(isTaken: boolean): void {
-    this.#wasm.turn(+isTaken);
-  }
-
-  hold(ms: number): void {
-    this.#wasm.hold(ms);
-  }
-
-  presumeOwner(owner: string): void {
-    this.#wasm.presume_owner(this.#pass(owner));
-  }
-
-  record(handle: number, event: number, fields: string): boolean {
-    return this.#wasm.record(handle, event, this.#pass(fields)) !== 0;
-  }
-
-  flush(): number {
-    return this.#wasm.flush();
-  }
-
-  settled(mark: number): boolean {
-    return this.#wasm.settled(mark) !== 0;
+    this.wasm.restore(key.length, this.pass(key + decode(value)));
   }
 
   /** Whether the session can be used. */
   session(token: string, key: string, owners: string, expiresAt: number, serverTime: number): boolean {
     const secret = Uint8Array.from(atob(key), (unit) => unit.charCodeAt(0));
-    return secret.length === SECRET_LEN && this.#wasm.session(this.#pass(`${token}\n${owners}`, secret), expiresAt, serverTime) !== 0;
+    return secret.length === SECRET_LEN && this.wasm.session(this.pass(`${token}\n${owners}`, secret), expiresAt, serverTime) !== 0;
   }
 
-  renewalFailed(): void {
-    this.#wasm.renewal_failed();
-  }
-
-  next(): number {
-    return this.#wasm.next();
-  }
-
-  nextAtExit(): boolean {
-    return this.#wasm.next_at_exit() !== 0;
-  }
-
-  /** Takes over the attempt that `next` or `nextAtExit` has made ready. */
+  /** Takes over the attempt that `next` or `next_at_exit` has made ready. */
   attempt(): Attempt {
-    const attempt = this.#wasm.attempt();
+    const attempt = this.wasm.attempt();
     return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, request: this.#output() };
   }
 
   settle(attempt: number, reply: Reply): void {
-    const len = this.#pass([reply.code, reply.stored_sha256, ...reply.reasons].join("\n"));
-    this.#wasm.settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
+    const len = this.pass([reply.code, reply.stored_sha256, ...reply.reasons].join("\n"));
+    this.wasm.settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
   }
 
   fates(): Counts {
-    this.#wasm.fates();
+    this.wasm.fates();
     const [stored, rejected, dropped, pending, ...lines] = decode(this.#output()).split("\n");
     const reasons = lines.filter(Boolean).map((line) => [line.slice(line.indexOf(" ") + 1), parseInt(line)]);
     return { stored: +stored!, rejected: +rejected!, dropped: +dropped!, pending: +pending!, reasons: Object.fromEntries(reasons) };
   }
 
   /** Writes `text` as UTF-8 where the next call reads it, after the `secret`. Gives the length of both in bytes. */
-  #pass(text: string, secret = new Uint8Array()): number {
+  pass(text: string, secret = new Uint8Array()): number {
     if (text.length > TEXT_MAX) return 0;
     // A UTF-16 unit takes at most three bytes.
     const room = secret.length + text.length * 3;
     // First, because it may move the memory.
-    const at = this.#wasm.input(room);
-    const into = new Uint8Array(this.#wasm.memory.buffer, at, room);
+    const at = this.wasm.input(room);
+    const into = new Uint8Array(this.wasm.memory.buffer, at, room);
     into.set(secret);
     return secret.length + this.#encoder.encodeInto(text, into.subarray(secret.length)).written;
   }
 
   /** What the last call has made. */
   #output(): Uint8Array<ArrayBuffer> {
-    const wasm = this.#wasm;
+    const { wasm } = this;
     const at = wasm.output();
     return new Uint8Array(wasm.memory.buffer as ArrayBuffer).slice(at, at + wasm.output_len());
   }

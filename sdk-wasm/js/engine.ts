@@ -2,6 +2,7 @@
 
 import { Core, type Attempt, type Reply, RENEW_SESSION, SEND, TAKE_TURN, YIELD_TURN } from "./core.js";
 import { later } from "./later.js";
+import type { Redaction } from "./redaction/redaction.js";
 import type { Persistence, PersistenceHost } from "./persistence.js";
 import { endpointUrl, forgetInstall, ownersOf, REQUEST_TIMEOUT_MS, type SessionProvider } from "./session.js";
 import type { Counts, RecorderStatus } from "./types.js";
@@ -26,6 +27,8 @@ const HOLD_NOTED_MS = 1_000;
 export class Engine implements PersistenceHost {
   /** Not undefined unless the core is missing or has failed. */
   #core: Core | undefined;
+  /** What every event passes before anything keeps it. */
+  readonly redaction: Redaction;
   readonly #provider: SessionProvider;
   readonly #url: URL;
   readonly #changed: () => void;
@@ -49,8 +52,9 @@ export class Engine implements PersistenceHost {
   #uncounted: Record<string, number> = {};
 
   /** `changed` is called when the {@link status} has changed. */
-  constructor(core: Core | undefined, endpoint: URL, provider: SessionProvider, changed: () => void) {
+  constructor(core: Core | undefined, endpoint: URL, provider: SessionProvider, redaction: Redaction, changed: () => void) {
     this.#core = core;
+    this.redaction = redaction;
     this.#url = endpointUrl(endpoint, "v1/batches");
     this.#provider = provider;
     this.#changed = changed;
@@ -74,29 +78,29 @@ export class Engine implements PersistenceHost {
 
   /** A writer's handle, or -1 if `execution` is no execution id or nothing is recorded. */
   open(execution: string, role: number): number {
-    return this.#state === "recording" ? this.ask(-1, (core) => core.open(execution, role)) : -1;
+    return this.#state === "recording" ? this.ask(-1, (core) => core.wasm.open(core.pass(execution), role)) : -1;
   }
 
   /** The weight of an execution in statistics. */
   rate(handle: number): number {
-    return this.ask(1, (core) => core.rate(handle));
+    return this.ask(1, (core) => core.wasm.rate(handle));
   }
 
   /** The execution ends: whether it is wanted, where that was to be decided now. */
   decide(handle: number, isWanted: boolean): void {
-    this.ask(undefined, (core) => core.decide(handle, isWanted));
+    this.ask(undefined, (core) => core.wasm.decide(handle, isWanted));
   }
 
   /** The writer ends, the execution does not. */
   leave(handle: number): void {
-    this.ask(undefined, (core) => core.leave(handle));
+    this.ask(undefined, (core) => core.wasm.leave(handle));
     this.#pumpSoon();
   }
 
   /** Records one event; `fields` is the text of its JSON object. */
   record(handle: number, event: number, fields: string): void {
     if (this.#state !== "recording") return this.#countUnrecorded(`recorder_${this.#state}`);
-    if (this.ask(false, (core) => core.record(handle, event, fields))) this.#pumpSoon();
+    if (this.ask(false, (core) => core.wasm.record(handle, event, core.pass(fields)) !== 0)) this.#pumpSoon();
   }
 
   /** Without consent nothing is recorded, and nothing recorded is kept. */
@@ -107,7 +111,7 @@ export class Engine implements PersistenceHost {
     this.#requests.abort();
     this.#requests = new AbortController();
     this.#unannounced.clear();
-    this.ask(undefined, (core) => core.purge("consent_withdrawn"));
+    this.ask(undefined, (core) => core.wasm.purge(core.pass("consent_withdrawn")));
     forgetInstall();
     this.#clearStore();
     this.pump();
@@ -128,7 +132,7 @@ export class Engine implements PersistenceHost {
 
   /** Sends all there is; resolves when it has its fate, nothing more can happen, or time is up. */
   flush(timeoutMs: number): Promise<Counts> {
-    const mark = this.ask(0, (core) => core.flush());
+    const mark = this.ask(0, (core) => core.wasm.flush());
     return new Promise((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -138,7 +142,7 @@ export class Engine implements PersistenceHost {
       // Unlike the recorder's other timers this one keeps Node running: somebody waits.
       const timer = setTimeout(finish, timeoutMs);
       const check = (): void => {
-        if (this.ask(true, (core) => core.settled(mark))) finish();
+        if (this.ask(true, (core) => core.wasm.settled(mark) !== 0)) finish();
       };
       this.#flushes.add(check);
       this.pump();
@@ -193,7 +197,7 @@ export class Engine implements PersistenceHost {
     this.#isPumpDue = false;
     clearTimeout(this.#timer);
     for (;;) {
-      const next = this.#state === "no_consent" ? -Infinity : this.ask(-Infinity, (core) => core.next());
+      const next = this.#state === "no_consent" ? -Infinity : this.ask(-Infinity, (core) => core.wasm.next());
       if (next === SEND) {
         this.#send();
         // A request takes the page's thread a millisecond: one a task.
@@ -247,16 +251,16 @@ export class Engine implements PersistenceHost {
     } catch (error) {
       this.#note(`session: ${error instanceof Error ? error.message : error}`);
     }
-    if (!accepted) this.ask(undefined, (core) => core.renewalFailed());
+    if (!accepted) this.ask(undefined, (core) => core.wasm.renewal_failed());
     this.pump();
   }
 
   /** Everything synchronously: what is not begun when this returns may never be. */
   #sendAtExit(): void {
     this.#announceAll(() => true);
-    this.ask(undefined, (core) => core.flush());
+    this.ask(undefined, (core) => core.wasm.flush());
     this.#persistence?.spill();
-    while (this.ask(false, (core) => core.nextAtExit())) this.#send();
+    while (this.ask(false, (core) => core.wasm.next_at_exit() !== 0)) this.#send();
   }
 
   /** The page was kept and is shown again: what it never heard of has failed, as far as it knows. */

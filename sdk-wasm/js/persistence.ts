@@ -68,9 +68,9 @@ export class Persistence {
       const [owner, heldUntil] = await Promise.all([store.note("owner"), store.note("hold")]);
       this.#store = store;
       this.#ask((core) => {
-        core.presumeOwner(String(owner ?? ""));
-        if (Number(heldUntil) > Date.now()) core.hold(Number(heldUntil) - Date.now());
-        core.store(STORE.opened);
+        core.wasm.presume_owner(core.pass(String(owner ?? "")));
+        if (Number(heldUntil) > Date.now()) core.wasm.hold(Number(heldUntil) - Date.now());
+        core.wasm.store(STORE.opened);
       });
       if (this.#owner !== undefined) store.setNote("owner", this.#owner);
       this.#host.pump();
@@ -118,7 +118,7 @@ export class Persistence {
     const last = this.#unsaved.at(-1);
     if (!last || !spill(this.#name, this.#queue, this.#unsaved)) return;
     this.#isSpilled = true;
-    this.#ask((core) => core.saved(last[0]));
+    this.#ask((core) => core.wasm.saved(last[0]));
   }
 
   async takeTurn(): Promise<void> {
@@ -128,7 +128,7 @@ export class Persistence {
     if (!release) return;
     if (turn !== this.#turn) return release();
     this.#releaseTurn = release;
-    this.#ask((core) => core.turn(true));
+    this.#ask((core) => core.wasm.turn(true));
     this.#host.pump();
   }
 
@@ -143,9 +143,9 @@ export class Persistence {
     if (this.#isOver) return;
     if (kept) freeze(this.#name, this.#queue);
     this.yieldTurn();
-    this.#ask((core) => core.turn(false));
+    this.#ask((core) => core.wasm.turn(false));
     for (const [queue, { number, release }] of this.#adopted) {
-      this.#ask((core) => core.abandon(number));
+      this.#ask((core) => core.wasm.abandon(number));
       this.#adopted.delete(queue);
       release();
     }
@@ -163,7 +163,7 @@ export class Persistence {
       this.#queue = randomHex(8);
       this.#unsaved = [];
       this.#releaseQueue = await hold(this.#lockOf(this.#queue));
-      this.#ask((core) => core.handOver(this.#queue));
+      this.#ask((core) => core.wasm.hand_over(core.pass(this.#queue)));
     }
     this.#host.pump();
     void this.#scan();
@@ -201,7 +201,7 @@ export class Persistence {
       this.#written(transaction);
     } catch (error) {
       if (mayMakeRoom && (error as DOMException | null)?.name === "QuotaExceededError") {
-        this.#ask((core) => core.store(STORE.full));
+        this.#ask((core) => core.wasm.store(STORE.full));
         this.#takeChanges();
         return this.#write(false);
       }
@@ -217,7 +217,7 @@ export class Persistence {
       unspill(this.#name, this.#queue);
       this.#isSpilled = false;
     }
-    this.#ask((core) => core.saved(transaction));
+    this.#ask((core) => core.wasm.saved(transaction));
   }
 
   #lose(error: unknown): void {
@@ -225,7 +225,7 @@ export class Persistence {
     this.#unsaved = [];
     clearTimeout(this.#watchTimer);
     this.yieldTurn();
-    this.#ask((core) => core.store(STORE.absent));
+    this.#ask((core) => core.wasm.store(STORE.absent));
     this.#host.lost(error);
     this.#host.pump();
   }
@@ -273,7 +273,7 @@ export class Persistence {
       const entries = (await this.#store?.read(queue)) ?? [];
       if (this.#isOver || !this.#releaseQueue) return release();
       const number = this.#host.ask(-1, (core) => {
-        const number = core.adopt(queue);
+        const number = core.wasm.adopt(core.pass(queue));
         for (const [key, value] of entries) core.restore(key, value);
         return number;
       });
@@ -287,7 +287,7 @@ export class Persistence {
   /** Lets go of adopted queues of which nothing is left, or nothing that this session may send. */
   #releaseDrained(): void {
     for (const [queue, { number, release }] of this.#adopted) {
-      if (!this.#host.ask(false, (core) => core.drained(number))) continue;
+      if (!this.#host.ask(false, (core) => core.wasm.drained(number) !== 0)) continue;
       this.#adopted.delete(queue);
       this.#foreign.add(queue);
       void (this.#store?.forget(queue) ?? Promise.resolve()).catch(() => {}).then(release);

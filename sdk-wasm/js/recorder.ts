@@ -4,6 +4,7 @@ import { Engine } from "./engine.js";
 import { Execution } from "./execution.js";
 import { canPersist, Persistence } from "./persistence.js";
 import { randomHex } from "./random.js";
+import { Redaction } from "./redaction/redaction.js";
 import { secureUrl, sessionProvider, type SessionProvider } from "./session.js";
 import type { Bytes, Counts, ExecutionOptions, RecorderOptions, RecorderStatus } from "./types.js";
 
@@ -19,21 +20,23 @@ const FLUSH_TIMEOUT_MS = 30_000;
 export class Recorder extends EventTarget {
   readonly #engine: Engine;
 
-  private constructor(core: Core | undefined, endpoint: URL, provider: SessionProvider) {
+  private constructor(core: Core | undefined, endpoint: URL, provider: SessionProvider, redaction: Redaction) {
     super();
-    this.#engine = new Engine(core, endpoint, provider, () => this.dispatchEvent(new Event("statuschange")));
+    this.#engine = new Engine(core, endpoint, provider, redaction, () => this.dispatchEvent(new Event("statuschange")));
   }
 
   /**
    * Starts a recorder. It is ready when this resolves: the first session is got meanwhile, and its absence is
    * retried. If the core cannot be loaded (a content security policy without `'wasm-unsafe-eval'`, say), this
    * resolves all the same, to a recorder that records nothing and says why in its {@link status}.
-   * @throws TypeError if the options cannot work: no endpoint, one that others can read along, no session
+   * @throws TypeError if the options cannot work: no endpoint, one that others can read along, no session, a
+   *   redaction rule that cannot be read
    */
   static async start(options: RecorderOptions): Promise<Recorder> {
     const endpoint = secureUrl(options.endpoint);
     const provider = sessionProvider(options.session, endpoint);
     const { rate, keep_failures } = checkedSample(options.sample);
+    const redaction = await Redaction.from(options.redaction);
     const batch = { ...BATCH, ...options.batch };
     const stores = options.storage !== "memory" && canPersist();
     const queue = randomHex(8);
@@ -42,13 +45,13 @@ export class Recorder extends EventTarget {
       const isPage = typeof document !== "undefined";
       const host = +isPage * HOST.isPage + +provider.renewable * HOST.renews + +stores * HOST.stores + +keep_failures * HOST.keepsFailures;
       core.start({ queue, maxEvents: batch.max_events, maxBytes: batch.max_bytes, maxWaitMs: batch.max_wait_ms, host, rate });
-      const recorder = new Recorder(core, endpoint, provider);
+      const recorder = new Recorder(core, endpoint, provider, redaction);
       const engine = recorder.#engine;
       if (options.consent === false) engine.consent(false);
       engine.start(stores ? new Persistence(`stepseal ${endpoint.href}`, queue, engine) : undefined);
       return recorder;
     } catch (error) {
-      const recorder = new Recorder(undefined, endpoint, provider);
+      const recorder = new Recorder(undefined, endpoint, provider, redaction);
       recorder.#engine.fail(error);
       return recorder;
     }

@@ -48,6 +48,8 @@ export interface RecorderOptions {
      */
     keep_failures?: boolean;
   };
+  /** What must not leave the page. Default: secrets, e-mail addresses and card numbers. */
+  redaction?: RedactionOptions;
   /** False: nothing is recorded until {@link Recorder.consent}. Default true. */
   consent?: boolean;
   batch?: {
@@ -58,6 +60,50 @@ export interface RecorderOptions {
     /** How long an event waits for company, default 1,000 ms. */
     max_wait_ms?: number;
   };
+}
+
+/** What is looked for in every recorded text. All but `phone` and `ip` are on by default. */
+export type RedactionKind =
+  | "api_key"
+  | "private_key"
+  | "jwt"
+  | "authorization"
+  | "connection_string"
+  | "secret"
+  | "email"
+  | "card"
+  | "phone"
+  | "ip";
+
+/**
+ * What must not leave the page. What is taken out is marked by its kind and by eight hex digits, which are the same for
+ * equal values of one execution.
+ *
+ * Paths begin at an event's fields: `input.user.email`, `$.input.messages[*].content`, `metadata.*`, `**.ssn`. A step is a
+ * member's name or an element's number, `*` is any one step, `**` any number of them, none included.
+ */
+export interface RedactionOptions {
+  /** Turns kinds on and off. */
+  kinds?: Partial<Record<RedactionKind, boolean>>;
+  /** What lies here is taken out, whatever it is. */
+  deny?: string[];
+  /** What lies here is looked at by no kind and no pattern. `deny` and `content` hold inside it. */
+  allow?: string[];
+  /** Further kinds. A pattern that backtracks without bound does so in the page. */
+  patterns?: { kind: string; pattern: RegExp }[];
+  /** `none` keeps structure alone: what an event is and is called, when it was, how it ended and what it cost. */
+  content?: "all" | "none";
+  /**
+   * Sees each event before all else here, as plain data that is its own: it may change it, return another, or return `null`
+   * to have it dropped. Of a start or an end the structure stays. An event for which it throws is dropped.
+   */
+  hook?: (event: RedactableEvent) => object | null | undefined | void;
+}
+
+/** An event's fields, and its type. */
+export interface RedactableEvent {
+  type: "start" | "state" | "open" | "step" | "log" | "score" | "end";
+  [field: string]: unknown;
 }
 
 /** How many events have met which fate since the recorder began, those included that it found from earlier pages. Each event has exactly one. */

@@ -186,7 +186,7 @@ describe("nothing that is passed makes recording throw", () => {
     ["boxed values", { a: Object("s"), b: Object(1), c: Object(true), d: 1n }, { a: "s", b: 1, c: true, d: { $bad: "bigint", value: "1" } }],
     ["a class with private fields, a map, a regular expression", [new (class { #x = 1; y = this.#x; })(), new Map([[1, 2]]), /x/], [{ y: 1 }, [[1, 2]], {}]],
     ["line breaks and separators", "a\nb\u2028\r\0", "a\nb\u2028\r\0"],
-    ["a value deeper than the server reads", deep, nested(62, { $bad: "too_deep" })],
+    ["a value deeper than the server reads", deep, nested(61, { $bad: "too_deep" })],
     ["a value deeper than the stack", veryDeep, nested(60, { $bad: "too_deep" })],
   ];
   for (const [name, input, expected] of cases) {

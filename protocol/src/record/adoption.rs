@@ -18,7 +18,7 @@ const GRACE_MS: u64 = 10_000;
 /// Older batches are dropped: the server's tombstones do not outlive them by much. In milliseconds.
 const KEPT_MS: u64 = 30 * 86_400_000;
 /// How the execution of a page that died ends.
-const ENDED: &str = ",\"status\":\"cancelled\",\"adopted\":true,\"error\":{\"type\":\"page_closed\",\"message\":\"the page that recorded this execution was closed before its end\"}}";
+const ENDED: &str = ",\"status\":\"cancelled\",\"adopted\":true,\"error\":{\"type\":\"page_closed\",\"message\":\"the page was closed before the execution's end\"}}";
 
 impl Recorder {
     /// Takes over queue `name`, whose entries are restored next, as far as they belong to the session's subject.
@@ -56,21 +56,12 @@ impl Recorder {
         self.shared.tally.handed_over(pending);
     }
 
-    /// Somebody else has taken over this recorder's own queue while it could not run: what was in it is theirs, and
-    /// its executions go on as other writers in queue `name`.
+    /// Somebody else has taken over this recorder's own queue while it could not run: what was in it, its executions
+    /// included, is theirs. Begins queue `name`.
     pub fn hand_over(&mut self, name: &str) {
-        let mut writers = core::mem::take(&mut self.writers);
-        let mut pending = self.let_go(false, &|_| true);
-        self.shared.journal.rename(name);
-        for slot in &mut writers {
-            let Slot::Open(writer) = slot else { continue };
-            pending += writer.batch().undecided();
-            let random = &mut self.shared.random;
-            let goes_on = writer.orphan.is_none();
-            *slot = if goes_on { Slot::Open(writer.anew(random.writer_id(), random.batch_id())) } else { Slot::Ended };
-        }
-        self.writers = writers;
+        let pending = self.let_go(false, &|_| true);
         self.shared.tally.handed_over(pending);
+        self.shared.journal.rename(name);
     }
 
     fn adopt_batch(&mut self, mut batch: Box<Batch>, held: bool, wall_ms: u64) {

@@ -211,7 +211,8 @@ impl Recorder {
         }
     }
 
-    /// Records one event. `fields` is its JSON object without `t` and `n`, compact, its recorded keys escaped; empty if it is too large even to be passed.
+    /// Records one event. `fields` is its JSON object without `t` and `n`, compact, its recorded keys escaped; or why there is
+    /// none: empty if it is too large even to be passed, `!` if the host's redaction wants none, `?` if that has failed.
     /// What does not fit is counted as dropped, never an error. Says whether [`next_action`](Self::next_action)
     /// may have something new.
     pub fn record(&mut self, handle: Handle, event: EventType, fields: &str, monotonic_ms: u64) -> bool {

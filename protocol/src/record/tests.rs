@@ -222,7 +222,7 @@ fn another_writer_says_who_it_is_and_that_it_has_done() {
     let sent = host.store_all();
     assert_ne!(sent[0].header["w"], sent[1].header["w"]);
     for (batch, types) in sent.iter().zip([["log"], ["state"]]) {
-        assert_eq!((batch.header["w"].as_str().unwrap().len(), batch.header["fin"].as_bool()), (16, Some(true)));
+        assert_eq!((batch.header["w"].as_str().unwrap().len(), batch.header["fin"].as_bool()), (32, Some(true)));
         assert_eq!(batch.types(), types);
     }
     assert_eq!(host.reasons(), [("execution_ended".into(), 1)]);

@@ -8,7 +8,6 @@ use super::outbox::{Batch, prev_of};
 use super::owners::Owner;
 use super::shared::Shared;
 use super::shrink::shorten;
-use crate::ids::{BatchId, WriterId};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -50,6 +49,16 @@ impl EventType {
             Self::Score => "score",
             Self::End => "end",
         }
+    }
+}
+
+/// Why an event has no fields, as a host says it in their place.
+fn reason_without(fields: &str) -> &'static str {
+    match fields.as_bytes() {
+        b"" => "too_large",
+        b"!" => "redaction_hook",
+        b"?" => "redaction_failed",
+        _ => "malformed",
     }
 }
 
@@ -192,22 +201,12 @@ impl Writer {
         self.is_saved = false;
     }
 
-    /// Another writer of the same execution, to go on where somebody else has ended this one.
-    pub(super) fn anew(&self, id: WriterId, batch_id: BatchId) -> Box<Self> {
-        let old = &self.batch;
-        let mut batch = Batch::first(batch_id, old.execution, id);
-        (batch.number, batch.owner, batch.main, batch.held) = (old.number, old.owner, old.main, old.held);
-        Self::new(batch)
-    }
-
     /// Records one event and whatever has to precede it, cutting batches as they fill up.
     pub(super) fn record(&mut self, event: EventType, fields: &str, now: u64, shared: &mut Shared) {
         self.report_losses(now, shared);
         match capture(fields) {
             Ok(fields) => self.record_captured(event, fields, now, shared),
-            // No text at all is what a host passes for one that it could not handle.
-            Err(Malformed) if fields.is_empty() => self.drop_event("too_large", now, shared),
-            Err(Malformed) => self.drop_event("malformed", now, shared),
+            Err(Malformed) => self.drop_event(reason_without(fields), now, shared),
         }
         if event == EventType::End {
             self.cut_last(false, shared);

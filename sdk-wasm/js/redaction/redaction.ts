@@ -1,0 +1,100 @@
+// Takes out of an event what must not leave the page, before anything else sees the event.
+//
+// First come the host's own rules, which are loaded only where there are any (`rules.ts`), then the search for secrets
+// (`secrets.ts`). Where either fails the event is dropped; of a start or an end its structure stays.
+
+import type { RedactionKind, RedactionOptions } from "../types.js";
+import { randomHex } from "../random.js";
+import type { Rules } from "./rules.js";
+import { findSecrets } from "./secrets.js";
+
+/** What is looked for unless the host says otherwise. The rest of the kinds is looked for by rules. */
+const OWN_KINDS: readonly string[] = ["api_key", "private_key", "jwt", "authorization", "connection_string", "secret", "email", "card"] satisfies RedactionKind[];
+/** So many marks of an execution are remembered. */
+const MARKS_MAX = 10_000;
+
+/** The texts of an event's members whose values are the host's own: a marker may stand in them. */
+export type Contents = Record<string, string | undefined>;
+
+/** The marks of one execution: equal values have equal marks, and nothing can be told from a mark. */
+export class Marks {
+  readonly #marks = new Map<string, string>();
+
+  of(kind: string, value: string): string {
+    const key = `${kind} ${value}`;
+    let mark = this.#marks.get(key);
+    if (!mark) {
+      if (this.#marks.size >= MARKS_MAX) this.#marks.clear();
+      this.#marks.set(key, (mark = randomHex(4)));
+    }
+    return mark;
+  }
+}
+
+export class Redaction {
+  readonly #isWanted: (kind: RedactionKind) => boolean;
+  readonly #rules: Rules | undefined;
+
+  private constructor(options: RedactionOptions, rules: Rules | undefined) {
+    this.#isWanted = (kind) => options.kinds?.[kind] !== false;
+    this.#rules = rules;
+  }
+
+  /** @throws TypeError naming the option that cannot be read */
+  static async from(options: RedactionOptions = {}): Promise<Redaction> {
+    const { kinds = {}, ...rules } = options;
+    const needsRules = Object.values(rules).some((rule) => rule !== undefined) || Object.keys(kinds).some((kind) => !OWN_KINDS.includes(kind));
+    return new Redaction(options, needsRules ? new (await import("./rules.js")).Rules(options) : undefined);
+  }
+
+  /** The text of an event's fields, of which `bare` is the text without its contents; or why there is none. */
+  event(type: string, bare: string, contents: Contents, marks: Marks): string {
+    const redact = (json: string, mayBeMarker: boolean): string => this.#redact(json, mayBeMarker, marks);
+    try {
+      return this.#rules ? this.#rules.event(type, bare, contents, marks, redact) : redactEach(bare, contents, redact);
+    } catch {
+      return frame(type, bare, "?");
+    }
+  }
+
+  #redact(json: string, mayBeMarker: boolean, marks: Marks): string {
+    let out = "";
+    let [written, at, inString] = [0, 0, false];
+    for (const { start, end, kind } of findSecrets(json, this.#isWanted)) {
+      if (start < written) continue;
+      for (; at < start; at++) {
+        if (json[at] === "\\") at++;
+        else if (json[at] === '"') inString = !inString;
+      }
+      const mark = marks.of(kind, json.slice(start, end));
+      const isWhole = inString && json[start - 1] === '"' && json[start - 2] !== "\\" && json[end] === '"' && json[end + 1] !== ":";
+      if (isWhole && mayBeMarker) {
+        out += `${json.slice(written, start - 1)}{"$redacted":{"kind":"${kind}","mark":"${mark}"}}`;
+        written = at = end + 1;
+        inString = false;
+      } else {
+        const quote = inString ? "" : '"';
+        out += `${json.slice(written, start)}${quote}[redacted ${kind} ${mark}]${quote}`;
+        written = at = end;
+      }
+    }
+    return out + json.slice(written);
+  }
+}
+
+/** Takes secrets out of JSON text; a value of which nothing is left may become a marker. */
+export type Redact = (json: string, mayBeMarker: boolean) => string;
+
+/** Redacts an event's texts and joins them. */
+export function redactEach(bare: string, contents: Contents, redact: Redact): string {
+  let text = redact(bare, false).slice(0, -1);
+  for (const name in contents) if (contents[name]) text += `${text[1] ? "," : ""}"${name}":${redact(contents[name], true)}`;
+  return `${text}}`;
+}
+
+/** Nothing but its structure is left of a start or an end, and nothing at all of other events but the reason, which the core knows. */
+export function frame(type: string, bare: string, reason: string): string {
+  if (type !== "start" && type !== "end") return reason;
+  const { at, status, parent, rate } = JSON.parse(bare);
+  return JSON.stringify({ at, status, parent, rate, name: type === "start" ? "[redacted content]" : undefined });
+}

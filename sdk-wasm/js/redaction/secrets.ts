@@ -1,0 +1,217 @@
+// Finds secrets in JSON text: keys and tokens of known issuers, private keys, JSON Web Tokens, what stands behind a name
+// such as `password`, e-mail addresses, card numbers.
+//
+// It runs on the text that JSON.stringify has written, because one pass over a text is faster than one over its values, and
+// in the page's own engine, because there it weighs a third of what the same search does in WebAssembly. Every pattern
+// either has bounds or passes what it has read, so the time is linear in the text.
+//
+// Prefixes, alphabets and lengths are those that the issuers document or that gitleaks' rules (version 8) list. Lengths are
+// lower bounds: a longer secret goes as a whole, and what is much shorter is a placeholder.
+
+import type { RedactionKind } from "../types.js";
+
+/** A part of a text that is to go. */
+export interface Hit {
+  start: number;
+  end: number;
+  kind: string;
+}
+
+const HEX = "\\da-fA-F";
+const UPPER = "\\dA-Z";
+const PLAIN = "\\dA-Za-z";
+const WORD = "\\w-";
+const TOKEN = "\\w.~+/=$%-";
+
+/** What follows a prefix, how much of it at least, and the prefixes. */
+const FAMILIES: [alphabet: string, min: number, prefixes: string][] = [
+  // AWS.
+  [UPPER, 16, "AKIA ASIA ABIA ACCA"],
+  // Databricks, Shopify, Twilio, Mailgun, DigitalOcean, RubyGems, Supabase, Sentry.
+  [HEX, 32, "dapi shpat_ shpca_ shppa_ shpss_ SK AC key- dop_v1_ doo_v1_ dor_v1_ rubygems_ sbp_ sntryu_"],
+  // Stripe, Razorpay; OpenAI and many that copy it; Alibaba; Fireworks, Vercel.
+  [PLAIN, 16, "sk_live_ sk_test_ rk_live_ rk_test_ rzp_live_ rzp_test_ sk- LTAI fw_ vcp_ vck_"],
+  // GitHub, npm, Hugging Face, Groq, Replicate, xAI, Perplexity, Cerebras, Linear, New Relic, Netlify, Notion.
+  [PLAIN, 27, "ghp_ gho_ ghu_ ghs_ ghr_ npm_ hf_ gsk_ r8_ xai- pplx- csk- lin_api_ NRAK- nfp_ ntn_"],
+  // Slack; OpenAI, Anthropic, OpenRouter, Langfuse, LangSmith, NVIDIA, Tavily; GitHub's fine-grained tokens, GitLab, Docker, PyPI;
+  // Google, Square, Bitbucket and Atlassian, Vault, Figma, Grafana, Tailscale, Supabase, Heroku, Postman; Stepseal.
+  [
+    WORD,
+    20,
+    "xoxb- xoxp- xoxa- xoxr- xoxs- xoxe. xapp- sk-proj- sk-svcacct- sk-admin- sk-ant- sk-or- sk-lf- lsv2_pt_ lsv2_sk_ nvapi- tvly- github_pat_ glpat- gldt- glrt- glptt- glcbt- dckr_pat_ pypi-AgE AIza GOCSPX- EAAA sq0atp- sq0csp- ATBB ATATT3 hvs. hvb. figd_ glsa_ tskey- sb_secret_ HRKU- PMAK- stepseal_",
+  ],
+  // Standard Webhooks (Stepseal, Stripe), Braintree, Google, Amazon Bedrock; Slack's, Discord's and Teams' webhooks; Fly, Grafana,
+  // PlanetScale, Sentry, SendGrid; Azure's shared access signatures.
+  [
+    TOKEN,
+    24,
+    "whsec_ access_token$ ya29. ABSK hooks.slack.com/ discord.com/api/webhooks/ webhook.office.com/ fm2_ glc_ pscale_tkn_ sntrys_ SG. sig=",
+  ],
+];
+
+/** The ends of names whose values are secret; the first two are headers, whose values have spaces. */
+const NAMES =
+  "(authorization|cookie)|pass(?:word|wd|phrase|code)|pwd|secret(?:[_-]?key)?|(?:api|access|private|account|signing|encryption)[_-]?key|(?:access|refresh|auth|id|session|api)[_-]?token|credentials?|connection[_-]?string";
+
+/** A JSON text that is searched. */
+interface Searched {
+  json: string;
+  /** The same with its escapes blanked, every place kept. */
+  scan: string;
+  /** Where the string ends in which `at` lies. */
+  endOfString(at: number): number;
+}
+
+/** Gives the place of what was found, or nothing if it is none after all. */
+type Place = (match: RegExpExecArray, text: Searched) => [start: number, end: number] | undefined;
+type Detector = [kind: RedactionKind, pattern: RegExp, place: Place];
+
+const whole: Place = ({ index, 0: text }) => [index, index + text.replace(/\.$/, "").length];
+
+/** Made when they are first needed: importing has no effects. */
+let detectors: Detector[] | undefined;
+
+const makeDetectors = (): Detector[] => [
+  ["private_key", /-----BEGIN [A-Z\d ]{0,40}PRIVATE KEY/g, privateKey],
+  ["jwt", /\beyJ[\w-]{14,}/g, jwt],
+  ["authorization", /\b(?:bearer|basic|token) +([\w.~+/=$%-]{8,})/gi, header],
+  [
+    "api_key",
+    new RegExp(
+      `\\b(?:${FAMILIES.map(([alphabet, min, prefixes]) => `(?:${prefixes.replace(/[.$]/g, "\\$&").replaceAll(" ", "|")})[${alphabet}]{${min},}(?![${PLAIN}])`).join("|")}|\\d{8,10}:AA[\\w-]{33,}|[${PLAIN}]{23,28}\\.[\\w-]{6}\\.[\\w-]{27,})`,
+      "g",
+    ),
+    whole,
+  ],
+  ["connection_string", /:\/\/[^\s/"'`<>:@]*:([^\s/"'`<>]+)@/g, password],
+  ["secret", new RegExp(`(?:${NAMES})["'\` ]{0,4}[:=]`, "gi"), named],
+  ["email", /@(?:[\w\u0080-\uffff-]+\.)+[\w\u0080-\uffff-]{2,}/g, email],
+  ["card", /\b(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})\b/g, card],
+];
+
+/** Everything in `json` that is of one of the kinds wanted, in order; what lies within another comes after it. */
+export function findSecrets(json: string, isWanted: (kind: RedactionKind) => boolean): Hit[] {
+  const text = searched(json);
+  const hits: Hit[] = [];
+  for (const [kind, pattern, place] of (detectors ??= makeDetectors())) {
+    pattern.lastIndex = 0;
+    for (let match; (match = pattern.exec(text.scan)); ) {
+      const found = place(match, text);
+      if (!found) continue;
+      const [start, end] = found;
+      const of = kind === "secret" && match[1] ? "authorization" : kind;
+      if (isWanted(of)) hits.push({ start, end, kind: of });
+      pattern.lastIndex = Math.max(pattern.lastIndex, end);
+    }
+  }
+  return hits.sort((a, b) => a.start - b.start || b.end - a.end);
+}
+
+function searched(json: string): Searched {
+  const scan = /[\\%]/.test(json) ? json.replace(/\\(?:\\(?:u[\da-f]{4}|[bfnrt])?|u[\da-f]{4}|.)|%[\da-f]{2}/gi, blank) : json;
+  // Kept, because a long string may be asked about at many places.
+  let [from, to] = [0, -1];
+  const endOfString = (at: number): number => {
+    if (at < from || at > to) [from, to] = [at, at + matchAt(/(?:[^"\\]|\\.)*/y, json, at)[0]!.length];
+    return to;
+  };
+  return { json, scan, endOfString };
+}
+
+/** Letters of an escape begin no word. Its length stays, an escaped quote stays one, and so does a sign that a URL has escaped. */
+function blank(escape: string): string {
+  if (escape === "%40") return "\0\0@";
+  return " ".repeat(escape.length - 1) + (escape === '\\"' ? '"' : " ");
+}
+
+/** In PEM (RFC 7468): up to its end or, where that is missing, to the end of the string. */
+const privateKey: Place = ({ index }, { json, endOfString }) => {
+  const last = endOfString(index);
+  const rest = matchAt(/[^]*?-----END[^]*?-----|/y, json.slice(index, last), 0)[0]!;
+  return [index, rest ? index + rest.length : last];
+};
+
+/** Three parts or five in base64url with dots between them, of which some may be empty (RFC 7515, RFC 7516). */
+const jwt: Place = ({ index, 0: text }, { scan }) => {
+  const rest = matchAt(/(?:(?:\.[\w-]*){2,4})?/y, scan, index + text.length)[0]!;
+  return rest ? [index, index + text.length + rest.length] : undefined;
+};
+
+const password: Place = ({ index, 0: text, 1: part }) => {
+  const end = index + text.length - 1;
+  return [end - part!.length, end];
+};
+
+/** "Basic Economy/Business" is no header. */
+const header: Place = ({ index, 0: text, 1: value }) => {
+  const min = /^be/i.test(text) ? 12 : /^to/i.test(text) ? 20 : 8;
+  const isProse = value!.slice(1).replace(/[^\dA-Z]/g, "").length < 3 && !value!.endsWith("=");
+  const end = index + text.length;
+  return value!.length < min || isProse ? undefined : [end - value!.length, end];
+};
+
+/** An address around its sign. */
+const email: Place = ({ index, 0: text }, { scan }) => {
+  let start = scan[index - 1] === "\0" ? index - 2 : index;
+  // RFC 5321, section 4.5.3.1.1: a local part has at most 64 characters.
+  while (start > 0 && index - start < 64 && /[\w.%+\u0080-\uffff-]/.test(scan[start - 1]!)) start--;
+  return /[\0@]/.test(scan[start]!) || /\.\d[^.]*$/.test(text) ? undefined : [start, index + text.length];
+};
+
+/** ISO/IEC 7812: issued by a known network in this length, and with the right check digit. */
+const card: Place = ({ index, 0: text }, { scan }) => {
+  // Not the decimals of a number, nor the middle of a longer one.
+  if (/\d[.-]$/.test(scan.slice(Math.max(0, index - 2), index))) return undefined;
+  const digits = text.replace(/\D/g, "");
+  // Visa; Mastercard and JCB; American Express; Diners Club; Discover, Maestro, RuPay and UnionPay.
+  if (!/^(?:4(?:.{12}|.{15}|.{18})|(?:2[2-7]|5[1-5]|35).{14}|3[47].{13}|3[0689].{12}|(?:50|5[6-9]|6).{14,17})$/.test(digits)) return undefined;
+  let sum = 0;
+  for (let at = 0; at < digits.length; at++) {
+    const doubled = Number(digits[digits.length - 1 - at]) * (1 + (at & 1));
+    sum += doubled > 9 ? doubled - 9 : doubled;
+  }
+  return sum % 10 ? undefined : [index, index + text.length];
+};
+
+/** The value behind a secret's name. */
+const named: Place = ({ index, 0: text, 1: isHeader }, searched) => {
+  const { json } = searched;
+  const sign = index + text.length;
+  const [before, slashes, quote] = matchAt(/[ >]*(\\*)(["'`]?)/y, json, sign);
+  const start = sign + before!.length;
+  if (quote) return quoted(searched, start, quote, slashes!.length);
+  // A member whose name is secret: a number goes, what is true or null tells nothing, and what is inside is looked at for itself.
+  if (json[sign - 2] === '"' && json[sign - 3] !== "\\") {
+    const [number] = matchAt(/(?:-?\d[\d.eE+-]*)?/y, json, start);
+    return number ? [start, start + number.length] : undefined;
+  }
+  // Behind a space it may be prose, which has no digits.
+  const value = isHeader ? /[^"'`\\<>]*/y : /[^"'`\\<> &;]*/y;
+  const isEvident = start === sign && !isHeader;
+  const first = matchAt(value, json.slice(start, start + PROSE_MAX), 0)[0]!;
+  if (!first || first.startsWith(MARK_BEGIN) || !isEvident && !(isHeader ? /[\d=]/ : /\d/).test(first)) return undefined;
+  return [start, start + matchAt(value, json, start)[0]!.length];
+};
+
+const MARK_BEGIN = "[redacted ";
+/** So far a value without quotes is searched for what a credential has and prose has not. */
+const PROSE_MAX = 256;
+
+/** Up to the quote that has as many backslashes before it as the first, for one with more stands inside, or the string's end. */
+function quoted({ json, endOfString }: Searched, start: number, quote: string, slashes: number): [number, number] | undefined {
+  const last = endOfString(start);
+  const bare = (at: number): number => {
+    while (json[at - 1] === "\\") at--;
+    return at;
+  };
+  let end = start - 1;
+  do end = json.indexOf(quote, end + 1);
+  while (end >= 0 && end < last && end - bare(end) > slashes);
+  end = bare(end < 0 || end > last ? last : end);
+  return end <= start || json.startsWith(MARK_BEGIN, start) ? undefined : [start, end];
+}
+
+function matchAt(pattern: RegExp, text: string, at: number): string[] {
+  pattern.lastIndex = at;
+  return [...pattern.exec(text)!];
+}
