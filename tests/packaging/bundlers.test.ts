@@ -1,13 +1,14 @@
 // The installed package, built by each bundler with the configuration that sdk-wasm/README.md names, and run in Chromium.
 
-import { copyFileSync } from "node:fs";
 import assert from "node:assert/strict";
+import { copyFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { nodeResolve } from "@rollup/plugin-node-resolve";
+// Rollup without native parts, of which not every platform has one.
+import { rollup } from "@rollup/wasm-node";
 import { build as esbuild } from "esbuild";
 import type { Browser } from "playwright-core";
-import { rollup } from "rollup";
 import { build as viteBuild, createServer as viteServer } from "vite";
 import webpack from "webpack";
 import { launchBrowser, openPage } from "../fixtures/browser.ts";
