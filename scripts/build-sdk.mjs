@@ -1,7 +1,7 @@
 // sdk-wasm/pkg: the npm package `stepseal`. The crate stepseal-sdk is compiled and shrunk; the
 // TypeScript face is bundled beside it with its declarations. Ends by saying what the page will pay.
 
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { findNode, packageCommand } from "./dependencies.mjs";
@@ -18,12 +18,17 @@ const ENTRIES = {
   index: { source: "index.ts", wasm: "default-wasm.ts" },
   inline: { source: "index.ts", wasm: "default-wasm.inline.ts", isWhole: true },
   rules: { source: "redaction/rules.ts" },
+  node: { source: "index.ts", wasm: "default-wasm.node.ts" },
   workerd: { source: "index.ts", wasm: "default-wasm.workerd.ts" },
   server: { source: "server.ts" },
 };
 
-/** SHA-256 as a loop: a quarter of the unrolled one's size. Only here, so that the worker keeps the faster one. */
-const RUST_FLAGS = '--cfg sha2_backend="soft" --cfg sha2_backend_soft="compact"';
+/** Properties that only the SDK's own modules see and whose names nobody else has: they are shortened. */
+const INTERNAL = /^(sampled|renewable|round_trip_ms|leaving|pump|counts|stepStarted|stepEnded|isAwaited|takeTurn|yieldTurn|comeBack|signedIn|announce|runningTexts|startedAt|setNote|queues|endOfString|maxEvents|maxBytes|maxWaitMs|spill)$/;
+
+/** SHA-256 as a loop: a quarter of the unrolled one's size. Only here, so that the worker keeps the faster one. Nothing
+ * here recurses, so that a page need not give a megabyte for a stack. */
+const RUST_FLAGS = '-Clink-arg=-zstack-size=32768 --cfg sha2_backend="soft" --cfg sha2_backend_soft="compact"';
 
 /** What every engine since Safari 15 has. Not `--all-features`: that may emit what no engine reads yet. */
 const WASM_FEATURES = ["bulk-memory", "bulk-memory-opt", "multivalue", "mutable-globals", "nontrapping-float-to-int", "sign-ext"].map((feature) => `--enable-${feature}`);
@@ -54,7 +59,7 @@ async function compileWasm({ wasmEnv }) {
 }
 
 async function bundleFace() {
-  for (const name of Object.keys(ENTRIES)) await bundle(name, { outfile: join(PACKAGE, `${name}.js`) });
+  for (const name of Object.keys(ENTRIES)) await bundle(name);
   const declarations = ["--noEmit", "false", "--emitDeclarationOnly", "--outDir", PACKAGE];
   await runLogged("tsc", findNode(), [packageCommand("typescript", "tsc"), "-p", join(CRATE, "js"), ...declarations], { log: "build-sdk-tsc" });
   removeUnreached(["index.d.ts", "server.d.ts"]);
@@ -63,33 +68,40 @@ async function bundleFace() {
 }
 
 /** @param {string} name of {@link ENTRIES} */
-async function bundle(name, options) {
+async function bundle(name) {
   // Loaded here: this module is imported before the dependencies are installed.
   const { build } = await import("esbuild");
   const { source, wasm, isWhole } = ENTRIES[name];
   const pickFiles = {
     name: "files",
     setup(build) {
-      build.onResolve({ filter: /\/default-wasm\.js$/ }, () => ({ path: join(CRATE, "js", wasm) }));
+      build.onResolve({ filter: /\/default-wasm\.js$/ }, () => ({ path: join(CRATE, "js", wasm ?? "default-wasm.ts") }));
       // A file of its own, so that only those load it who need it.
       if (!isWhole) build.onResolve({ filter: /\/rules\.js$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: "./rules.js", external: true } : undefined));
     },
   };
-  const result = await build({
+  const fail = (error) => {
+    throw new StepFailure(`The SDK's entry ${name} could not be bundled:\n\n${error.message}`);
+  };
+  const bundled = await build({
     entryPoints: [join(CRATE, "js", source)],
     bundle: true,
     format: "esm",
     target: "es2022",
     charset: "utf8",
-    external: ["./stepseal_bg.wasm"],
+    external: ["./stepseal_bg.wasm", "node:fs/promises"],
     define: { PACKED_WASM: JSON.stringify(packBytes(readFileSync(WASM))) },
     plugins: [pickFiles],
+    minify: true,
+    mangleProps: INTERNAL,
+    write: false,
     logLevel: "silent",
-    ...options,
-  }).catch((error) => {
-    throw new StepFailure(`The SDK's entry ${name} could not be bundled:\n\n${error.message}`);
-  });
-  return result.outputFiles ?? [];
+  }).catch(fail);
+  // What a page's bundler would do, and some more: names that only the SDK sees, and what terser finds beyond esbuild.
+  const { minify } = await import("terser");
+  const options = { module: true, ecma: 2020, compress: { passes: 3 } };
+  const { code } = await minify(bundled.outputFiles[0].text, options).catch(fail);
+  writeFileSync(join(PACKAGE, `${name}.js`), code);
 }
 
 /**
@@ -112,17 +124,14 @@ function removeUnreached(entries) {
   for (const file of readdirSync(PACKAGE)) if (file.endsWith(".d.ts") && !reached.has(file)) rmSync(join(PACKAGE, file));
 }
 
-/** The entries as a bundler ships them: minified code and, where it is not within, the wasm beside it. */
+/** The entries as a page loads them: the code and, where it is not within, the wasm beside it. */
 async function reportSize() {
   const wasm = readFileSync(WASM);
-  const brotli = report("stepseal", [await minified("index"), wasm], `wasm ${kB(brotliCompressSync(wasm).length)}`);
-  report("stepseal/inline", [await minified("inline")]);
+  const code = (name) => readFileSync(join(PACKAGE, `${name}.js`));
+  const brotli = report("stepseal", [code("index"), wasm], `wasm ${kB(brotliCompressSync(wasm).length)}`);
+  report("stepseal with rules of redaction", [code("index"), code("rules"), wasm]);
+  report("stepseal/inline", [code("inline")]);
   if (brotli > BUDGET) throw new StepFailure(`The SDK has outgrown its budget of ${kB(BUDGET)} brotli.\n\nWhat to do: make it smaller; scripts/build-sdk.mjs has the budget.`);
-}
-
-async function minified(name) {
-  const [file] = await bundle(name, { write: false, minify: true });
-  return file.contents;
 }
 
 /** Gives the size in brotli. */

@@ -9,38 +9,22 @@ use sha2::block_api::compress256;
 const INITIAL: [u32; 8] = [
     0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
 ];
-const BLOCK_LEN: usize = 64;
 
 /// SHA-256 of `parts`, one after the other. The compression is `sha2`'s; what it has around it for every hash that there
 /// is would weigh three times as much in the page.
 #[inline(never)]
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut state = INITIAL;
-    let mut block = [[0; BLOCK_LEN]];
-    let mut len = 0;
+    let len = parts.iter().map(|part| part.len()).sum::<usize>();
+    let mut message = Vec::with_capacity(len + 72);
     for part in parts {
-        let mut rest = *part;
-        while !rest.is_empty() {
-            let at = len % BLOCK_LEN;
-            let (now, later) = rest.split_at(rest.len().min(BLOCK_LEN - at));
-            block[0][at..at + now.len()].copy_from_slice(now);
-            len += now.len();
-            rest = later;
-            if len % BLOCK_LEN == 0 {
-                compress256(&mut state, &block);
-            }
-        }
+        message.extend_from_slice(part);
     }
-    // Padding (section 5.1.1): one bit, zeros, the length in bits.
-    let at = len % BLOCK_LEN;
-    block[0][at] = 0x80;
-    block[0][at + 1..].fill(0);
-    if at >= BLOCK_LEN - 8 {
-        compress256(&mut state, &block);
-        block = [[0; BLOCK_LEN]];
-    }
-    block[0][BLOCK_LEN - 8..].copy_from_slice(&(len as u64 * 8).to_be_bytes());
-    compress256(&mut state, &block);
+    // Padding (section 5.1.1): one bit, zeros, the length in bits, to a multiple of 64 bytes.
+    message.push(0x80);
+    message.resize((len + 8) / 64 * 64 + 56, 0);
+    message.extend_from_slice(&(len as u64 * 8).to_be_bytes());
+    let mut state = INITIAL;
+    compress256(&mut state, message.as_chunks().0);
     let mut digest = [0; 32];
     for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
         bytes.copy_from_slice(&word.to_be_bytes());

@@ -65,16 +65,18 @@ macro_rules! identifier {
 
         impl $name {
             /// Accepts `text` if it fits the grammar.
+            #[inline]
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
-                Self::parse_bytes(text.as_bytes())
-            }
-
-            /// The same of bytes.
-            pub fn parse_bytes(text: &[u8]) -> Result<Self, InvalidId> {
-                Text::parse(text, $min).map(Self).ok_or(InvalidId {
+                Self::read(text.as_bytes()).ok_or(InvalidId {
                     what: $what,
                     grammar: concat!("^[A-Za-z0-9_-]{", $min, ",", $max, "}$"),
                 })
+            }
+
+            /// The same, for those who need not say what is wrong.
+            #[inline]
+            pub fn read(text: &[u8]) -> Option<Self> {
+                Text::parse(text, $min).map(Self)
             }
 
             /// The identifier as it stands on the wire.

@@ -1,6 +1,6 @@
 // The wasm core: loading it, and passing texts and bytes over its boundary (sdk-wasm/src/exports.rs).
 
-import { defaultWasm } from "./default-wasm.js";
+import { defaultWasm, openWasm } from "./default-wasm.js";
 import type { Counts, WasmSource } from "./types.js";
 
 /** The exports of sdk-wasm/src/exports.rs. */
@@ -12,7 +12,7 @@ interface Exports {
   time(now: number, wall: number): void;
   start(len: number, eventsMax: number, bytesMax: number, waitMaxMs: number, host: number, rate: number): void;
   open(len: number, role: number): number;
-  rate(handle: number): number;
+  held(handle: number): number;
   decide(handle: number, isWanted: boolean): void;
   leave(handle: number): void;
   purge(len: number): void;
@@ -80,8 +80,6 @@ export type Change = [key: string, value: Uint8Array<ArrayBuffer> | null];
 /** The event types, by their numbers in the core. */
 export const EVENT = { start: 0, state: 1, open: 2, step: 3, log: 4, score: 5, end: 6 } as const;
 
-export const EVENT_NAMES = ["start", "state", "open", "step", "log", "score", "end"] as const;
-
 /** Longer texts are not even passed to the core, which counts them as too large. In UTF-16 units. */
 const TEXT_MAX = 1 << 24;
 /** Length of a seed and of a session's key, in bytes. */
@@ -102,7 +100,6 @@ export interface Reply {
   retry_after_ms: number;
   rejected: number;
   reasons: string[];
-  stored_sha256: string;
   round_trip_ms: number;
 }
 
@@ -162,7 +159,7 @@ export class Core {
   }
 
   settle(attempt: number, reply: Reply): void {
-    const len = this.pass([reply.code, reply.stored_sha256, ...reply.reasons].join("\n"));
+    const len = this.pass([reply.code, ...reply.reasons].join("\n"));
     this.wasm.settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
   }
 
@@ -206,18 +203,8 @@ export async function loadCore(source: WasmSource | Promise<WasmSource> | undefi
 type Unread = URL | string | Response | BufferSource;
 
 async function read(source: Unread): Promise<BufferSource> {
-  if (source instanceof URL || typeof source === "string") {
-    const url = new URL(source, globalThis.location?.href);
-    const bytes = url.protocol === "file:" && readFile(url);
-    return bytes || read(await fetch(url));
-  }
+  if (source instanceof URL || typeof source === "string") return read(await openWasm(source));
   if (!(source instanceof Response)) return source;
   if (!source.ok) throw new Error(`${source.url} answered ${source.status}`);
   return source.arrayBuffer();
-}
-
-/** Node's fetch reads no files. Asked for at run time, so that no bundler for the page looks for `node:fs`. */
-function readFile(url: URL): BufferSource | undefined {
-  const node = (globalThis as { process?: { getBuiltinModule?(name: string): { readFileSync(url: URL): BufferSource } } }).process;
-  return node?.getBuiltinModule?.("node:fs").readFileSync(url);
 }

@@ -10,3 +10,6 @@ export function defaultWasm(): WasmSource {
     return code < 127 ? code - 32 : code - 66;
   });
 }
+
+/** What is at a place that the host names. */
+export const openWasm = (url: URL | string): Promise<Response> => fetch(url);

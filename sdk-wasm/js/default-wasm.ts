@@ -4,3 +4,6 @@ import type { WasmSource } from "./types.js";
 export function defaultWasm(): WasmSource {
   return new URL("./stepseal_bg.wasm", import.meta.url);
 }
+
+/** What is at a place that the host names. */
+export const openWasm = (url: URL | string): Promise<Response> => fetch(url);

@@ -5,3 +5,6 @@ import type { WasmSource } from "./types.js";
 export function defaultWasm(): WasmSource {
   return wasm;
 }
+
+/** What is at a place that the host names. */
+export const openWasm = (url: URL | string): Promise<Response> => fetch(url);

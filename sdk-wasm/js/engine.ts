@@ -27,6 +27,8 @@ const HOLD_NOTED_MS = 1_000;
 export class Engine implements PersistenceHost {
   /** Not undefined unless the core is missing or has failed. */
   #core: Core | undefined;
+  /** The part of all executions that is recorded. */
+  sampled = 1;
   /** What every event passes before anything keeps it. */
   readonly redaction: Redaction;
   readonly #provider: SessionProvider;
@@ -83,7 +85,7 @@ export class Engine implements PersistenceHost {
 
   /** The weight of an execution in statistics. */
   rate(handle: number): number {
-    return this.ask(1, (core) => core.wasm.rate(handle));
+    return this.ask(0, (core) => core.wasm.held(handle)) ? 0 : this.sampled;
   }
 
   /** The execution ends: whether it is wanted, where that was to be decided now. */
@@ -308,7 +310,7 @@ export class Engine implements PersistenceHost {
 
 async function send(url: URL, attempt: Attempt, ended: AbortSignal): Promise<Reply> {
   const sentAt = performance.now();
-  const reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], stored_sha256: "", round_trip_ms: 0 };
+  const reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], round_trip_ms: 0 };
   try {
     const response = await fetch(url, {
       method: "POST",
@@ -367,7 +369,6 @@ function readBody(body: ReplyBody): Partial<Reply> {
     server_time: Number(body.server_time ?? -1),
     rejected: Number(body.rejected ?? 0),
     reasons: verdicts.map((verdict) => String(verdict?.reason)),
-    stored_sha256: String(body.stored?.sha256 ?? ""),
   };
 }
 

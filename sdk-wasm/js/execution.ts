@@ -1,10 +1,10 @@
 // Executions and steps as handles.
 
 import { membersOf, toName, toObjectText, toText } from "./capture.js";
-import { EVENT, EVENT_NAMES, ROLE } from "./core.js";
+import { EVENT, ROLE } from "./core.js";
 import type { Engine } from "./engine.js";
 import { randomHex } from "./random.js";
-import { type Contents, Marks } from "./redaction/redaction.js";
+import type { Contents, Marks } from "./redaction/redaction.js";
 import type {
   ExecutionOptions,
   ExecutionSnapshot,
@@ -30,7 +30,7 @@ export class Execution {
   readonly id: string;
   /** The fields of its start as they were recorded. */
   readonly #start: string;
-  readonly #marks = new Marks();
+  readonly #marks: Marks = new Map();
   readonly #startedAt: number;
   readonly #engine: Engine;
   readonly #handle: number;
@@ -192,7 +192,7 @@ export class Execution {
   }
 
   #redact(event: number, bare: string, contents: Contents): string {
-    return this.#engine.redaction.event(EVENT_NAMES[event]!, bare, contents, this.#marks);
+    return this.#engine.redaction.event(event, bare, contents, this.#marks);
   }
 }
 

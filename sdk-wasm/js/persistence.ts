@@ -11,10 +11,8 @@ import { freeze, isFrozen, spill, Store, thaw, unspill } from "./store.js";
 
 /** At least so long between two writes, in milliseconds, unless somebody waits for one. */
 const WRITE_EVERY_MS = 20;
-/** So often the locks are looked at, in milliseconds: a queue whose lock is gone is taken over. */
-const WATCH_EVERY_MS = 10_000;
-/** Every so many looks the store is read whatever the locks say. */
-const LOOKS_PER_READ = 30;
+/** So often the store is looked at for queues whose lock is gone, in milliseconds. */
+const WATCH_EVERY_MS = 15_000;
 
 /** What persistence needs of its recorder. */
 export interface PersistenceHost {
@@ -51,8 +49,6 @@ export class Persistence {
   #isSpilled = false;
   #isScanning = false;
   #watchTimer: ReturnType<typeof setTimeout> | undefined;
-  #looks = 0;
-  #locksSeen = "";
   #isOver = false;
 
   constructor(name: string, queue: string, host: PersistenceHost) {
@@ -232,21 +228,9 @@ export class Persistence {
 
   #watch(): void {
     this.#watchTimer = later(WATCH_EVERY_MS, () => {
-      void this.#look();
+      void this.#scan();
       this.#watch();
     });
-  }
-
-  async #look(): Promise<void> {
-    const locks = String([...(await this.#heldLocks())].sort());
-    const isDue = this.#looks++ % LOOKS_PER_READ === 0;
-    if (isDue || locks !== this.#locksSeen) await this.#scan();
-    this.#locksSeen = locks;
-  }
-
-  async #heldLocks(): Promise<Set<string | undefined>> {
-    const { held = [] } = await navigator.locks.query();
-    return new Set(held.map(({ name }) => name).filter((name) => name?.startsWith(this.#lockOf(""))));
   }
 
   /** Takes over every queue that is nobody's and holds something for this session's subject. */
@@ -254,10 +238,9 @@ export class Persistence {
     if (!this.#store || this.#owner === undefined || this.#isScanning || this.#isOver) return;
     this.#isScanning = true;
     try {
-      const locks = await this.#heldLocks();
       for (const queue of await this.#store.queues()) {
-        const isTaken = queue === this.#queue || this.#foreign.has(queue) || locks.has(this.#lockOf(queue));
-        if (!isTaken && !isFrozen(this.#name, queue)) await this.#adopt(queue);
+        const isKnown = queue === this.#queue || this.#adopted.has(queue) || this.#foreign.has(queue);
+        if (!isKnown && !isFrozen(this.#name, queue)) await this.#adopt(queue);
       }
     } catch {
       // The next look comes; what is stored stays stored.

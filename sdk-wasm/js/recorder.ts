@@ -47,6 +47,7 @@ export class Recorder extends EventTarget {
       core.start({ queue, maxEvents: batch.max_events, maxBytes: batch.max_bytes, maxWaitMs: batch.max_wait_ms, host, rate });
       const recorder = new Recorder(core, endpoint, provider, redaction);
       const engine = recorder.#engine;
+      engine.sampled = rate;
       if (options.consent === false) engine.consent(false);
       engine.start(stores ? new Persistence(`stepseal ${endpoint.href}`, queue, engine) : undefined);
       return recorder;

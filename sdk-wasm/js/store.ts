@@ -63,7 +63,7 @@ export class Store {
       const encoded = changes.map(([key, value]): Change => [key, value === null ? null : new TextEncoder().encode(value)]);
       if (transaction > merged) await this.apply(queue, transaction, encoded);
     }
-    removeItem(spillKey(this.#name, queue));
+    keep(spillKey(this.#name, queue));
     const entries = this.#entries("readonly");
     const [keys, values] = await Promise.all([done(entries.getAllKeys(entriesOf(queue))), done(entries.getAll(entriesOf(queue)))]);
     return keys.map((key, index) => [String(key).slice(queue.length + 1), values[index]]);
@@ -71,13 +71,13 @@ export class Store {
 
   /** Forgets a queue if nothing is left in it. */
   async forget(queue: string): Promise<void> {
-    removeItem(frozenKey(this.#name, queue));
+    keep(frozenKey(this.#name, queue));
     if ((await done(this.#entries("readonly").count(entriesOf(queue)))) === 0) await this.#write((entries) => entries.delete(queue));
   }
 
   /** Forgets everything, the spills included. */
   async clear(): Promise<void> {
-    for (const queue of spilledQueues(this.#name)) removeItem(spillKey(this.#name, queue));
+    for (const queue of spilledQueues(this.#name)) keep(spillKey(this.#name, queue));
     await this.#write((entries) => entries.clear());
   }
 
@@ -112,28 +112,28 @@ export class Store {
 export function spill(name: string, queue: string, unsaved: [transaction: number, changes: Change[]][]): boolean {
   const decoder = new TextDecoder();
   const texts: Spill = unsaved.map(([transaction, changes]) => [transaction, changes.map(([key, value]) => [key, value && decoder.decode(value)])]);
-  return setItem(spillKey(name, queue), JSON.stringify(texts));
+  return keep(spillKey(name, queue), JSON.stringify(texts));
 }
 
 /** The store has confirmed them. */
 export function unspill(name: string, queue: string): void {
-  removeItem(spillKey(name, queue));
+  keep(spillKey(name, queue));
 }
 
 /** Marks a queue as one whose page may come back. */
 export function freeze(name: string, queue: string): void {
-  setItem(frozenKey(name, queue), String(Date.now()));
+  keep(frozenKey(name, queue), String(Date.now()));
 }
 
 /** Takes the mark off; says whether it was there: if not, somebody else has taken over the queue. */
 export function thaw(name: string, queue: string): boolean {
   const wasFrozen = isFrozen(name, queue);
-  removeItem(frozenKey(name, queue));
+  keep(frozenKey(name, queue));
   return wasFrozen;
 }
 
 export function isFrozen(name: string, queue: string): boolean {
-  return Math.abs(Date.now() - Number(item(frozenKey(name, queue)) ?? -Infinity)) < FROZEN_MAX_MS;
+  return Math.abs(Date.now() - Number(kept(frozenKey(name, queue)) ?? -Infinity)) < FROZEN_MAX_MS;
 }
 
 const spillKey = (name: string, queue: string): string => `${name} spill ${queue}`;
@@ -145,45 +145,29 @@ const entriesOf = (queue: string): IDBKeyRange => IDBKeyRange.bound(`${queue}/`,
 
 function spilledQueues(name: string): string[] {
   const prefix = spillKey(name, "");
-  try {
-    return Object.keys(localStorage).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
-  } catch {
-    return [];
-  }
+  const keys = attempt(() => Object.keys(localStorage)) ?? [];
+  return keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
 }
 
 function readSpill(name: string, queue: string): Spill {
-  try {
-    return JSON.parse(item(spillKey(name, queue)) ?? "[]");
-  } catch {
-    return [];
-  }
+  return attempt(() => JSON.parse(kept(spillKey(name, queue))!)) ?? [];
 }
 
-// localStorage is absent in workers, and may throw or be full anywhere.
-
-function item(key: string): string | null {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
+function kept(key: string): string | null | undefined {
+  return attempt(() => localStorage.getItem(key));
 }
 
-function setItem(key: string, value: string): boolean {
-  try {
-    localStorage.setItem(key, value);
-    return true;
-  } catch {
-    return false;
-  }
+/** Keeps a text, or none; says whether it could. */
+function keep(key: string, text?: string): boolean {
+  return !!attempt(() => (text === undefined ? localStorage.removeItem(key) : localStorage.setItem(key, text), true));
 }
 
-function removeItem(key: string): void {
+/** localStorage is absent in workers, and may throw or be full anywhere. */
+function attempt<T>(use: () => T): T | undefined {
   try {
-    localStorage.removeItem(key);
+    return use();
   } catch {
-    // There was nothing.
+    return undefined;
   }
 }
 

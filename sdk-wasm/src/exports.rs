@@ -68,8 +68,7 @@ pub extern "C" fn time(now: f64, wall: f64) {
 /// of all executions that is recorded, where 2^32 - 1 is all.
 #[unsafe(no_mangle)]
 pub extern "C" fn start(len: usize, events_max: usize, bytes_max: usize, wait_max_ms: f64, host: u32, rate: u32) {
-    let state = state();
-    let Some((seed, queue)) = state.take_secret_and_text(len) else { return };
+    let Some((seed, queue, _, recorder)) = state().secret_and_text(len) else { return };
     let config = Config {
         batch_events_max: events_max,
         batch_bytes_max: bytes_max,
@@ -82,7 +81,7 @@ pub extern "C" fn start(len: usize, events_max: usize, bytes_max: usize, wait_ma
         ..Config::new(SDK)
     };
     // There was none. Saying so saves the code that would drop one.
-    core::mem::forget(state.recorder.replace(Recorder::new(config, seed, &queue)));
+    core::mem::forget(recorder.replace(Recorder::new(config, seed, queue)));
 }
 
 /// The handle of a new writer, or -1 if the input is no execution id. `role`: 0 starter, 1 successor, 2 companion.
@@ -94,13 +93,13 @@ pub extern "C" fn open(len: usize, role: u32) -> i32 {
         1 => Role::Successor,
         _ => Role::Companion,
     };
-    ExecutionId::parse(id).map_or(-1, |execution| recorder.open(execution, role).0 as i32)
+    ExecutionId::read(id.as_bytes()).map_or(-1, |execution| recorder.open(execution, role).0 as i32)
 }
 
-/// The weight to stand as `rate` in the start of a writer's execution.
+/// Whether the end of a writer's execution decides if it is wanted.
 #[unsafe(no_mangle)]
-pub extern "C" fn rate(handle: u32) -> f64 {
-    state().recorder.as_ref().map_or(1.0, |recorder| recorder.rate(Handle(handle)))
+pub extern "C" fn held(handle: u32) -> bool {
+    state().recorder.as_ref().is_some_and(|recorder| recorder.is_held(Handle(handle)))
 }
 
 /// Whether an execution is wanted whose end decides that.
@@ -244,13 +243,11 @@ pub extern "C" fn settled(mark: u32) -> bool {
 /// is unknown.
 #[unsafe(no_mangle)]
 pub extern "C" fn session(len: usize, expires_at: f64, server_time: f64) -> bool {
-    let state = state();
-    let Some((key, text)) = state.take_secret_and_text(len) else { return false };
-    let Some(recorder) = &mut state.recorder else { return false };
+    let Some((key, text, now, Some(recorder))) = state().secret_and_text(len) else { return false };
     let owners = &mut &*text;
     let token = until(owners, b'\n');
     let key = SessionKey::from_bytes(key);
-    recorder.accept_session(token, key, expires_at as u64, known(server_time), owners, state.now).is_ok()
+    recorder.accept_session(token, key, expires_at as u64, known(server_time), owners, now).is_ok()
 }
 
 /// No session could be got.
@@ -294,8 +291,8 @@ pub extern "C" fn attempt() -> u32 {
     state().attempt
 }
 
-/// Takes in an attempt's outcome. Times below 0 are unknown. Input, a line each: the reply's code, the digest it
-/// says is stored, and the reasons of its verdicts.
+/// Takes in an attempt's outcome. Times below 0 are unknown. Input, a line each: the reply's code, and the
+/// reasons of its verdicts.
 #[unsafe(no_mangle)]
 #[allow(clippy::too_many_arguments, reason = "a reply has this many numbers")]
 pub extern "C" fn settle(
@@ -312,7 +309,6 @@ pub extern "C" fn settle(
     let reply = Reply {
         status: status as u16,
         code: until(rest, b'\n'),
-        stored_sha256: until(rest, b'\n'),
         rejected_because: rest,
         server_time_ms: known(server_time),
         retry_after_ms: known(retry_after_ms),

@@ -1,7 +1,6 @@
 //! What one instance of the module keeps: a recorder, and the buffers at its boundary.
 
 use crate::exports::KEY_LEN;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use stepseal_protocol::record::{Attempt, Moment, Recorder};
@@ -33,11 +32,11 @@ impl State {
         self.output = attempt.request;
     }
 
-    /// The input where a secret stands before its text, taken, so that the secret does not stay in the buffer.
-    pub(crate) fn take_secret_and_text(&mut self, len: usize) -> Option<([u8; KEY_LEN], String)> {
-        let input = core::mem::take(&mut self.input);
-        let (secret, rest) = input.get(..len)?.split_first_chunk()?;
-        Some((*secret, text(rest).into()))
+    /// The secret that stands before its text in the input, from which it is wiped, the text, and the place of the recorder.
+    pub(crate) fn secret_and_text(&mut self, len: usize) -> Option<([u8; KEY_LEN], &str, Moment, &mut Option<Recorder>)> {
+        let (place, rest) = self.input.get_mut(..len)?.split_first_chunk_mut()?;
+        let secret = core::mem::replace(place, [0; KEY_LEN]);
+        Some((secret, text(rest), self.now, &mut self.recorder))
     }
 }
 

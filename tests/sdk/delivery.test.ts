@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
-import { Recorder } from "../../sdk-wasm/pkg/index.js";
+import { Recorder } from "../../sdk-wasm/pkg/node.js";
 import { Collector, session, type Answer } from "./collector.ts";
 
 const PACKAGE = join(import.meta.dirname, "..", "..", "sdk-wasm", "pkg");
@@ -374,7 +374,7 @@ describe("in a process of its own", () => {
   test("a recorder keeps no process running", () => {
     const started = performance.now();
     const { status, stderr } = node(`
-      import { Recorder } from "./index.js";
+      import { Recorder } from "./node.js";
       const session = { token: "s1.a.b.c", key: ${JSON.stringify(session().key)}, expires_at: Date.now() + 900_000 };
       const recorder = await Recorder.start({ endpoint: "http://127.0.0.1:9", session });
       recorder.startExecution({ name: "unsent" }).startStep({ kind: "tool", name: "runs" });`);
@@ -384,7 +384,7 @@ describe("in a process of its own", () => {
 
   test("a flush does, until it resolves", () => {
     const { stdout, status } = node(`
-      import { Recorder } from "./index.js";
+      import { Recorder } from "./node.js";
       const session = { token: "s1.a.b.c", key: ${JSON.stringify(session().key)}, expires_at: Date.now() + 900_000 };
       const recorder = await Recorder.start({ endpoint: "http://127.0.0.1:9", session });
       recorder.startExecution({ name: "unsent" });

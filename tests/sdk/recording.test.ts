@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, afterEach, before, describe, test } from "node:test";
-import { Recorder } from "../../sdk-wasm/pkg/index.js";
+import { Recorder } from "../../sdk-wasm/pkg/node.js";
 import { Collector, session, type Event } from "./collector.ts";
 
 let collector: Collector;

@@ -5,20 +5,18 @@
 //! which the host may go on with its execution.
 
 use super::journal::{LEFT_BEHIND, read_batch, read_number};
-use super::line;
 use super::outbox::Batch;
-use super::recorder::{Moment, Recorder, Slot};
-use super::writer::{EventType, Orphan, Writer};
+use super::recorder::{Moment, RUNNING, Recorder, Slot};
+use super::writer::{Orphan, Writer};
 use crate::ids::ExecutionId;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 /// So long a dead page's execution can be resumed before it is ended, in milliseconds.
 const GRACE_MS: u64 = 10_000;
 /// Older batches are dropped: the server's tombstones do not outlive them by much. In milliseconds.
 const KEPT_MS: u64 = 30 * 86_400_000;
 /// How the execution of a page that died ends.
-const ENDED: &str = ",\"status\":\"cancelled\",\"adopted\":true,\"error\":{\"type\":\"page_closed\",\"message\":\"the page was closed before the execution's end\"}}";
+const ENDED: &str = ",\"status\":\"cancelled\",\"adopted\":true,\"error\":{\"type\":\"page_closed\",\"message\":\"the page was closed\"}}";
 
 impl Recorder {
     /// Takes over queue `name`, whose entries are restored next, as far as they belong to the session's subject.
@@ -108,7 +106,8 @@ impl Recorder {
             let Some(orphan) = writer.orphan else { continue };
             let goes_on = self.goes_on(&writer.batch().execution);
             if goes_on || orphan.ends_at <= now {
-                self.end_orphan(at, orphan.seen_at, goes_on, now);
+                let how = if writer.batch().main && !goes_on { ENDED } else { RUNNING };
+                self.close(at, orphan.seen_at, how, now);
             }
         }
     }
@@ -116,17 +115,5 @@ impl Recorder {
     fn goes_on(&self, execution: &ExecutionId) -> bool {
         let mut writers = self.writers.iter().filter_map(Slot::writer);
         writers.any(|writer| writer.orphan.is_none() && writer.batch().execution == *execution)
-    }
-
-    fn end_orphan(&mut self, at: usize, seen_at: u64, goes_on: bool, now: u64) {
-        let Slot::Open(mut writer) = core::mem::replace(&mut self.writers[at], Slot::Ended) else { return };
-        let mut fields = Vec::new();
-        line::text(&mut fields, "{\"at\":");
-        line::number(&mut fields, seen_at);
-        let ends = writer.batch().main && !goes_on;
-        line::text(&mut fields, if ends { ENDED } else { ",\"state\":\"running\"}" });
-        let event = if ends { EventType::End } else { EventType::State };
-        writer.record_own(event, fields, now, &mut self.shared);
-        writer.cut_last(!ends, &mut self.shared);
     }
 }

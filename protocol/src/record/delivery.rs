@@ -5,7 +5,6 @@ use super::outbox::{Entry, Flight};
 use super::outcome::{Outcome, Reply, judge};
 use super::recorder::{Moment, Recorder, Slot, Turn};
 use super::shared::Shared;
-use crate::digest::BodyDigest;
 use crate::envelope::seal;
 use crate::limits::{ENVELOPE_LINE_MAX, KEEPALIVE_BUDGET};
 use alloc::vec::Vec;
@@ -101,7 +100,6 @@ impl Recorder {
         }
         match judge(reply) {
             Outcome::Stored => self.stored(&flight, reply),
-            Outcome::Conflict => self.conflicted(&flight, reply),
             Outcome::ClockOff => self.correct(&flight, reply, now.monotonic_ms),
             Outcome::SessionOver => self.change_session(&flight, reply, now.monotonic_ms),
             Outcome::SessionRefused => self.change_session_or_drop(&flight, reply, now.monotonic_ms),
@@ -222,15 +220,6 @@ impl Recorder {
         for _ in 0..rejected {
             let reason = until(rest, b'\n');
             tally.because(1, if reason.is_empty() { "unexplained" } else { reason });
-        }
-    }
-
-    fn conflicted(&mut self, flight: &Flight, reply: &Reply<'_>) {
-        let Some(entry) = self.shared.outbox.entry(flight.entry) else { return };
-        if BodyDigest::of(&entry.batch.body).to_hex() == reply.stored_sha256 {
-            self.stored(flight, reply);
-        } else {
-            self.refuse(flight, reply);
         }
     }
 

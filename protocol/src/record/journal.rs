@@ -229,9 +229,9 @@ pub(super) fn read_batch(queue: u32, number: u32, value: &str, owners: &mut Owne
         *number = read_number(rest, b' ')?;
     }
     let mut word = || until(rest, b' ').as_bytes();
-    let id = BatchId::parse_bytes(word()).ok()?;
-    let execution = ExecutionId::parse_bytes(word()).ok()?;
-    let writer = WriterId::parse_bytes(word()).ok()?;
+    let id = BatchId::read(word())?;
+    let execution = ExecutionId::read(word())?;
+    let writer = WriterId::read(word())?;
     let mut batch = Batch::first(id, execution, writer);
     batch.prev = Prev::parse(word(), 0)?;
     (batch.queue, batch.number) = (queue, number);

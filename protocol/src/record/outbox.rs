@@ -233,54 +233,32 @@ impl Outbox {
         }
     }
 
-    /// Empties the oldest batches of an execution that has ended of their contents, leaving `drop`s at their
-    /// numbers; gives how many events that drops, or `None` if there is nothing more to empty. What may have been
-    /// sent already stays: its digest is known elsewhere.
+    /// Empties the batches of the oldest execution that has ended and of which nothing is sent of their contents, leaving
+    /// `drop`s at their numbers; gives how many events that drops, or `None` if there is none.
     pub(super) fn empty_oldest_ended(&mut self, reason: &str) -> Option<u64> {
-        let mut at = self.first_to_empty()?;
+        let is_whole = |entry: &&Entry| {
+            let mut has_end = false;
+            // What may have been sent stays: its digest is known elsewhere.
+            let is_idle = self.entries.iter().filter(|other| other.batch.is_beside(&entry.batch)).all(|other| {
+                has_end |= other.batch.last;
+                other.attempts == 0 && !other.is_emptied
+            });
+            is_idle && has_end
+        };
+        let Batch { execution, writer, .. } = *self.entries.iter().find(is_whole)?.batch;
         let mut emptied = 0;
         let mut prev = None;
-        // In order of `k`, because each header carries the digest of the body before it.
-        loop {
-            let entry = &mut self.entries[at];
-            self.bytes -= entry.batch.body.len();
-            emptied += shrink::empty(&mut entry.batch, prev, reason);
-            self.bytes += entry.batch.body.len();
-            prev = Some(prev_of(&entry.batch.body));
-            entry.saved_in = 0;
-            entry.is_emptied = true;
-            let k = entry.batch.k + 1;
-            let Some(next) = self.lowest_from(at, k) else { return Some(emptied) };
-            at = next;
-        }
-    }
-
-    /// The first batch to be emptied.
-    fn first_to_empty(&self) -> Option<usize> {
-        for (at, entry) in self.entries.iter().enumerate() {
-            let beside = || self.entries.iter().filter(|other| other.batch.is_beside(&entry.batch));
-            let sent = beside().filter(|other| other.attempts > 0).map(|other| other.batch.k + 1).max();
-            let from = sent.unwrap_or(0);
-            let is_due = entry.attempts == 0 && !entry.is_emptied && entry.batch.k >= from;
-            if is_due && beside().any(|other| other.batch.last) {
-                return self.lowest_from(at, from);
+        // They stand in order, and each header carries the digest of the body before it.
+        for entry in &mut self.entries {
+            if entry.batch.execution == execution && entry.batch.writer == writer {
+                self.bytes -= entry.batch.body.len();
+                emptied += shrink::empty(&mut entry.batch, prev, reason);
+                self.bytes += entry.batch.body.len();
+                prev = Some(prev_of(&entry.batch.body));
+                entry.saved_in = 0;
+                entry.is_emptied = true;
             }
         }
-        None
-    }
-
-    /// Of the writer's batches from `k` on, the first.
-    fn lowest_from(&self, at: usize, k: u64) -> Option<usize> {
-        let batch = &self.entries[at].batch;
-        let mut lowest: Option<usize> = None;
-        for (other, entry) in self.entries.iter().enumerate() {
-            if entry.batch.is_beside(batch)
-                && entry.batch.k >= k
-                && lowest.is_none_or(|lowest| entry.batch.k < self.entries[lowest].batch.k)
-            {
-                lowest = Some(other);
-            }
-        }
-        lowest
+        Some(emptied)
     }
 }

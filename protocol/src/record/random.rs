@@ -23,14 +23,14 @@ impl Random {
     pub(super) fn batch_id(&mut self) -> BatchId {
         let mut text = Vec::from(*b"bat_");
         self.push_unique(&mut text);
-        BatchId::parse_bytes(&text).expect("`bat_` and 32 hex digits fit the grammar")
+        BatchId::read(&text).expect("`bat_` and 32 hex digits fit the grammar")
     }
 
     /// A new writer id: 32 hex digits.
     pub(super) fn writer_id(&mut self) -> WriterId {
         let mut text = Vec::new();
         self.push_unique(&mut text);
-        WriterId::parse_bytes(&text).expect("32 hex digits fit the grammar")
+        WriterId::read(&text).expect("32 hex digits fit the grammar")
     }
 
     fn push_unique(&mut self, out: &mut Vec<u8>) {

@@ -24,6 +24,9 @@ const OUTBOX_MAX: usize = 16 << 20;
 /// An execution whose end is to decide if it is wanted is kept, wanted or not, beyond this many bytes.
 const HELD_MAX: usize = 1 << 20;
 
+/// How a writer ends whose execution goes on.
+pub(super) const RUNNING: &str = ",\"state\":\"running\"}";
+
 /// How a recorder works.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -202,13 +205,10 @@ impl Recorder {
         handle
     }
 
-    /// The weight under which the execution counts in statistics, to stand as `rate` in its `start`: the part of all
-    /// executions that it stands for, or 0 if it is kept beside them for its failure alone.
-    pub fn rate(&self, handle: Handle) -> f64 {
-        match self.writers.get(handle.0 as usize).and_then(Slot::writer) {
-            Some(writer) if writer.batch().held => 0.0,
-            _ => f64::from(self.sampling.rate) / f64::from(u32::MAX),
-        }
+    /// Whether the end of a writer's execution decides if it is wanted. In statistics it then counts for nothing but itself:
+    /// its `start` has a `rate` of 0.
+    pub fn is_held(&self, handle: Handle) -> bool {
+        self.writers.get(handle.0 as usize).and_then(Slot::writer).is_some_and(|writer| writer.batch().held)
     }
 
     /// Records one event. `fields` is its JSON object without `t` and `n`, compact, its recorded keys escaped; or why there is
@@ -245,17 +245,26 @@ impl Recorder {
 
     /// Ends a writer whose execution goes on without it.
     pub fn leave(&mut self, handle: Handle, monotonic_ms: u64) {
-        let Some(slot) = self.writers.get_mut(handle.0 as usize) else { return };
-        let Slot::Open(writer) = core::mem::replace(slot, Slot::Ended) else { return };
-        let mut writer = writer;
-        if writer.waiting_since().is_none() {
+        self.close(handle.0 as usize, self.shared.wall_ms, RUNNING, monotonic_ms);
+    }
+
+    /// Records `how` a writer ends, and lets go of it. Where its execution goes on the header of its last batch says so, which
+    /// needs an event only if there is none.
+    #[inline(never)]
+    pub(super) fn close(&mut self, at: usize, when: u64, how: &str, now: u64) {
+        let Some(slot) = self.writers.get_mut(at) else { return };
+        let Some(writer) = slot.writer_mut() else { return };
+        let goes_on = how == RUNNING;
+        if !goes_on || writer.waiting_since().is_none() {
             let mut fields = Vec::new();
-            line::text(&mut fields, "{\"state\":\"running\"");
-            line::number_member(&mut fields, "at", self.shared.wall_ms);
-            fields.push(b'}');
-            writer.record_own(EventType::State, fields, monotonic_ms, &mut self.shared);
+            line::text(&mut fields, "{\"at\":");
+            line::number(&mut fields, when);
+            line::text(&mut fields, how);
+            let event = if goes_on { EventType::State } else { EventType::End };
+            writer.record_own(event, fields, now, &mut self.shared);
         }
-        writer.cut_last(true, &mut self.shared);
+        writer.cut_last(goes_on, &mut self.shared);
+        *slot = Slot::Ended;
     }
 
     /// Decides if an execution is wanted whose end was to decide. Nothing changes where that is decided already.

@@ -4,12 +4,11 @@
 // (`secrets.ts`). Where either fails the event is dropped; of a start or an end its structure stays.
 
 import type { RedactionKind, RedactionOptions } from "../types.js";
+import { EVENT } from "../core.js";
 import { randomHex } from "../random.js";
 import type { Rules } from "./rules.js";
 import { findSecrets } from "./secrets.js";
 
-/** What is looked for unless the host says otherwise. The rest of the kinds is looked for by rules. */
-const OWN_KINDS: readonly string[] = ["api_key", "private_key", "jwt", "authorization", "connection_string", "secret", "email", "card"] satisfies RedactionKind[];
 /** So many marks of an execution are remembered. */
 const MARKS_MAX = 10_000;
 
@@ -17,38 +16,36 @@ const MARKS_MAX = 10_000;
 export type Contents = Record<string, string | undefined>;
 
 /** The marks of one execution: equal values have equal marks, and nothing can be told from a mark. */
-export class Marks {
-  readonly #marks = new Map<string, string>();
+export type Marks = Map<string, string>;
 
-  of(kind: string, value: string): string {
-    const key = `${kind} ${value}`;
-    let mark = this.#marks.get(key);
-    if (!mark) {
-      if (this.#marks.size >= MARKS_MAX) this.#marks.clear();
-      this.#marks.set(key, (mark = randomHex(4)));
-    }
-    return mark;
+export function markOf(marks: Marks, kind: string, value: string): string {
+  const key = `${kind} ${value}`;
+  let mark = marks.get(key);
+  if (!mark) {
+    if (marks.size > MARKS_MAX) marks.clear();
+    marks.set(key, (mark = randomHex(4)));
   }
+  return mark;
 }
 
 export class Redaction {
   readonly #isWanted: (kind: RedactionKind) => boolean;
   readonly #rules: Rules | undefined;
 
-  private constructor(options: RedactionOptions, rules: Rules | undefined) {
+  private constructor(options: RedactionOptions, rules?: Rules) {
     this.#isWanted = (kind) => options.kinds?.[kind] !== false;
     this.#rules = rules;
   }
 
   /** @throws TypeError naming the option that cannot be read */
-  static async from(options: RedactionOptions = {}): Promise<Redaction> {
-    const { kinds = {}, ...rules } = options;
-    const needsRules = Object.values(rules).some((rule) => rule !== undefined) || Object.keys(kinds).some((kind) => !OWN_KINDS.includes(kind));
-    return new Redaction(options, needsRules ? new (await import("./rules.js")).Rules(options) : undefined);
+  static async from(options: RedactionOptions | undefined): Promise<Redaction> {
+    if (!options) return new Redaction({});
+    const rules = new (await import("./rules.js")).Rules(options);
+    return new Redaction(options, rules.isIdle ? undefined : rules);
   }
 
   /** The text of an event's fields, of which `bare` is the text without its contents; or why there is none. */
-  event(type: string, bare: string, contents: Contents, marks: Marks): string {
+  event(type: number, bare: string, contents: Contents, marks: Marks): string {
     const redact = (json: string, mayBeMarker: boolean): string => this.#redact(json, mayBeMarker, marks);
     try {
       return this.#rules ? this.#rules.event(type, bare, contents, marks, redact) : redactEach(bare, contents, redact);
@@ -66,7 +63,7 @@ export class Redaction {
         if (json[at] === "\\") at++;
         else if (json[at] === '"') inString = !inString;
       }
-      const mark = marks.of(kind, json.slice(start, end));
+      const mark = markOf(marks, kind, json.slice(start, end));
       const isWhole = inString && json[start - 1] === '"' && json[start - 2] !== "\\" && json[end] === '"' && json[end + 1] !== ":";
       if (isWhole && mayBeMarker) {
         out += `${json.slice(written, start - 1)}{"$redacted":{"kind":"${kind}","mark":"${mark}"}}`;
@@ -93,8 +90,8 @@ export function redactEach(bare: string, contents: Contents, redact: Redact): st
 }
 
 /** Nothing but its structure is left of a start or an end, and nothing at all of other events but the reason, which the core knows. */
-export function frame(type: string, bare: string, reason: string): string {
-  if (type !== "start" && type !== "end") return reason;
+export function frame(type: number, bare: string, reason: string): string {
+  if (type !== EVENT.start && type !== EVENT.end) return reason;
   const { at, status, parent, rate } = JSON.parse(bare);
-  return JSON.stringify({ at, status, parent, rate, name: type === "start" ? "[redacted content]" : undefined });
+  return JSON.stringify({ at, status, parent, rate, name: type === EVENT.start ? "[redacted content]" : undefined });
 }

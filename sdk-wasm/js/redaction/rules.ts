@@ -2,7 +2,10 @@
 // an event's values, before secrets are looked for in what is left. Loaded only where a host has some.
 
 import type { RedactableEvent, RedactionKind, RedactionOptions } from "../types.js";
-import { type Contents, frame, type Marks, type Redact, redactEach } from "./redaction.js";
+import { EVENT } from "../core.js";
+import { type Contents, frame, markOf, type Marks, type Redact, redactEach } from "./redaction.js";
+
+const EVENT_NAMES = Object.keys(EVENT);
 
 /** What is looked for without being asked (`secrets.ts`). */
 const OWN_KINDS: RedactionKind[] = ["api_key", "private_key", "jwt", "authorization", "connection_string", "secret", "email", "card"];
@@ -27,6 +30,8 @@ export class Rules {
   readonly #patterns: [kind: string, pattern: RegExp][];
   readonly #hook: RedactionOptions["hook"];
   readonly #keepsContent: boolean;
+  /** Whether there is nothing to apply. */
+  readonly isIdle: boolean;
 
   /** @throws TypeError naming what cannot be read */
   constructor({ kinds = {}, deny = [], allow = [], patterns = [], content = "all", hook }: RedactionOptions) {
@@ -42,13 +47,14 @@ export class Rules {
     });
     this.#hook = hook;
     this.#keepsContent = content === "all";
+    this.isIdle = !hook && this.#keepsContent && ![...this.#deny, ...this.#allow, ...this.#patterns].length;
   }
 
   /** As {@link Redaction.event}; `redact` takes out the secrets that the rules leave. */
-  event(type: string, bare: string, contents: Contents, marks: Marks, redact: Redact): string {
-    const fields = this.#askHook(type, JSON.parse(redactEach(bare, contents, (json) => json)));
+  event(type: number, bare: string, contents: Contents, marks: Marks, redact: Redact): string {
+    const fields = this.#askHook(EVENT_NAMES[type]!, JSON.parse(redactEach(bare, contents, (json) => json)));
     if (!fields) return frame(type, bare, "!");
-    const mark = (kind: string, value: Json): string => marks.of(kind, typeof value === "string" ? value : JSON.stringify(value));
+    const mark = (kind: string, value: Json): string => markOf(marks, kind, typeof value === "string" ? value : JSON.stringify(value));
     const allowed: string[] = [];
     const { ...rest } = this.#walkFields(fields, { mark, allowed });
     const texts: Contents = {};
