@@ -118,6 +118,42 @@ describe("200 events and then a navigation all arrive, none twice", () => {
   }
 });
 
+test("a secret is neither in the browser's store, nor in what is spilled there at the end, nor in what is sent then", async () => {
+  await openRecorder();
+  const canary = `ghp_${"q7Zr2XkW9vTm4LpB8nYc5HdJ3sGf6QgK1wRt"}`;
+  collector.answers = Array.from({ length: 20 }, () => ({ status: 503 }));
+  const record = (canary: string) => {
+    const run = (globalThis as any).recorder.startExecution({ name: canary, input: { text: `a ${canary} b` } });
+    run.startStep({ kind: "tool", name: "t", input: canary });
+    run.fail(new Error(canary));
+  };
+  await page.evaluate(record, canary);
+  await quiet(1_500);
+  const stored = await page.evaluate(async () => {
+    const all: string[] = [];
+    for (const { name } of await indexedDB.databases()) {
+      const request = indexedDB.open(name!);
+      await new Promise((resolve) => (request.onsuccess = resolve));
+      for (const table of request.result.objectStoreNames) {
+        const entries = request.result.transaction(table).objectStore(table).getAll();
+        await new Promise((resolve) => (entries.onsuccess = resolve));
+        for (const value of entries.result) all.push(value instanceof Uint8Array ? new TextDecoder().decode(value) : JSON.stringify(value));
+      }
+      request.result.close();
+    }
+    return all.join();
+  });
+  assert.match(stored, /\[redacted api_key [0-9a-f]{8}\]/, "the store was looked at while it had the events");
+  assert.equal(stored.includes(canary.slice(4)), false);
+  await page.evaluate(record, canary);
+  await page.goto(`${origin}/next`);
+  const spilled = await page.evaluate(() => JSON.stringify({ ...localStorage }));
+  assert.equal(spilled.includes(canary.slice(4)), false);
+  await quiet(300);
+  assert.ok(collector.received.some((batch) => batch.body.includes("[redacted api_key ")));
+  assert.equal(collector.received.some((batch) => batch.body.includes(canary.slice(4))), false);
+});
+
 test("a tab that is closed sends what it has", async () => {
   await openRecorder();
   const id = await recordAndLeave(3, "stay");

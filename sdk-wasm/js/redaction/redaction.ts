@@ -57,23 +57,25 @@ export class Redaction {
   #redact(json: string, mayBeMarker: boolean, marks: Marks): string {
     let out = "";
     let [written, at, inString] = [0, 0, false];
-    for (const { start, end, kind } of findSecrets(json, this.#isWanted)) {
-      if (start < written) continue;
+    for (const { start: begin, end, kind } of findSecrets(json, this.#isWanted)) {
+      // What begins within what is gone already goes too, but for the host behind a password, which looks like an address.
+      if (end <= written || (begin < written && json[written] === "@")) continue;
+      const start = Math.max(begin, written);
       for (; at < start; at++) {
         if (json[at] === "\\") at++;
         else if (json[at] === '"') inString = !inString;
       }
       const mark = markOf(marks, kind, json.slice(start, end));
       const isWhole = inString && json[start - 1] === '"' && json[start - 2] !== "\\" && json[end] === '"' && json[end + 1] !== ":";
-      if (isWhole && mayBeMarker) {
-        out += `${json.slice(written, start - 1)}{"$redacted":{"kind":"${kind}","mark":"${mark}"}}`;
-        written = at = end + 1;
-        inString = false;
-      } else {
-        const quote = inString ? "" : '"';
-        out += `${json.slice(written, start)}${quote}[redacted ${kind} ${mark}]${quote}`;
-        written = at = end;
-      }
+      // A string's quotes go with all of it; what is not in one has none.
+      const quotes = +isWhole;
+      const isValue = isWhole || !inString;
+      const text = `[redacted ${kind} ${mark}]`;
+      out += json.slice(written, start - quotes);
+      if (isValue) out += mayBeMarker ? `{"$redacted":{"kind":"${kind}","mark":"${mark}"}}` : `"${text}"`;
+      else out += text;
+      written = at = end + quotes;
+      if (isWhole) inString = false;
     }
     return out + json.slice(written);
   }

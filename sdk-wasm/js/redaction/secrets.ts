@@ -177,11 +177,13 @@ const card: Place = ({ index, 0: text }, { scan }) => {
 const named: Place = ({ index, 0: text, 1: isHeader }, searched) => {
   const { json } = searched;
   const sign = index + text.length;
-  const [before, slashes, quote] = matchAt(/[ >]*(\\*)(["'`]?)/y, json, sign);
+  const [before, slashes, quote] = matchAt(/[ >]*(?:(\\*)(["'`]))?/y, json, sign);
   const start = sign + before!.length;
-  if (quote) return quoted(searched, start, quote, slashes!.length);
-  // A member whose name is secret: a number goes, what is true or null tells nothing, and what is inside is looked at for itself.
-  if (json[sign - 2] === '"' && json[sign - 3] !== "\\") {
+  const isKey = json[sign - 2] === '"' && (sign - withoutBackslashes(json, sign - 2)) % 2 === 0;
+  // A string that ends here has no value, but a member whose name this is.
+  if (quote) return isKey || quote !== '"' || slashes!.length % 2 ? quoted(searched, start, quote, slashes!.length) : undefined;
+  if (isKey) {
+    // A number goes; what is true or null tells nothing, and what is inside a list or object is looked at for itself.
     const [number] = matchAt(/(?:-?\d[\d.eE+-]*)?/y, json, start);
     return number ? [start, start + number.length] : undefined;
   }
@@ -189,7 +191,7 @@ const named: Place = ({ index, 0: text, 1: isHeader }, searched) => {
   const value = isHeader ? /[^"'`\\<>]*/y : /[^"'`\\<> &;]*/y;
   const isEvident = start === sign && !isHeader;
   const first = matchAt(value, json.slice(start, start + PROSE_MAX), 0)[0]!;
-  if (!first || first.startsWith(MARK_BEGIN) || !isEvident && !(isHeader ? /[\d=]/ : /\d/).test(first)) return undefined;
+  if (!first || json.startsWith(MARK_BEGIN, start) || !isEvident && !(isHeader ? /[\d=]/ : /\d/).test(first)) return undefined;
   return [start, start + matchAt(value, json, start)[0]!.length];
 };
 
@@ -200,15 +202,16 @@ const PROSE_MAX = 256;
 /** Up to the quote that has as many backslashes before it as the first, for one with more stands inside, or the string's end. */
 function quoted({ json, endOfString }: Searched, start: number, quote: string, slashes: number): [number, number] | undefined {
   const last = endOfString(start);
-  const bare = (at: number): number => {
-    while (json[at - 1] === "\\") at--;
-    return at;
-  };
   let end = start - 1;
   do end = json.indexOf(quote, end + 1);
-  while (end >= 0 && end < last && end - bare(end) > slashes);
-  end = bare(end < 0 || end > last ? last : end);
+  while (end >= 0 && end < last && end - withoutBackslashes(json, end) > slashes);
+  end = end < 0 || end >= last ? last : withoutBackslashes(json, end);
   return end <= start || json.startsWith(MARK_BEGIN, start) ? undefined : [start, end];
+}
+
+function withoutBackslashes(json: string, end: number): number {
+  while (json[end - 1] === "\\") end--;
+  return end;
 }
 
 function matchAt(pattern: RegExp, text: string, at: number): string[] {
