@@ -56,7 +56,7 @@ const NAMES =
 /** A JSON text that is searched. */
 interface Searched {
   json: string;
-  /** The same with its escapes blanked, every place kept. */
+  /** The same with what is no word's blanked: escapes that end in a letter or digit. */
   scan: string;
   /** Where the string ends in which `at` lies. */
   endOfString(at: number): number;
@@ -66,7 +66,11 @@ interface Searched {
 type Place = (match: RegExpExecArray, text: Searched) => [start: number, end: number] | undefined;
 type Detector = [kind: RedactionKind, pattern: RegExp, place: Place];
 
-const whole: Place = ({ index, 0: text }) => [index, index + text.replace(/\.$/, "").length];
+/** The pattern's group, which is last. */
+const group: Place = ({ index, 0: text, 1: part }) => {
+  const end = index + text.length;
+  return [end - part!.length, end - Number(part!.endsWith("."))];
+};
 
 /** Made when they are first needed: importing has no effects. */
 let detectors: Detector[] | undefined;
@@ -74,18 +78,19 @@ let detectors: Detector[] | undefined;
 const makeDetectors = (): Detector[] => [
   ["private_key", /-----BEGIN [A-Z\d ]{0,40}PRIVATE KEY/g, privateKey],
   ["jwt", /\beyJ[\w-]{14,}/g, jwt],
-  ["authorization", /\b(?:bearer|basic|token) +([\w.~+/=$%-]{8,})/gi, header],
+  ["authorization", /\b(bearer|basic|token) +([\w.~+/=$%-]{8,})/gi, header],
   [
     "api_key",
     new RegExp(
-      `\\b(?:${FAMILIES.map(([alphabet, min, prefixes]) => `(?:${prefixes.replace(/[.$]/g, "\\$&").replaceAll(" ", "|")})[${alphabet}]{${min},}(?![${PLAIN}])`).join("|")}|\\d{8,10}:AA[\\w-]{33,}|[${PLAIN}]{23,28}\\.[\\w-]{6}\\.[\\w-]{27,})`,
+      `\\b(${FAMILIES.map(([alphabet, min, prefixes]) => `(?:${prefixes.replace(/[.$]/g, "\\$&").replaceAll(" ", "|")})[${alphabet}]{${min},}(?![${PLAIN}])`).join("|")})`,
       "g",
     ),
-    whole,
+    group,
   ],
-  ["connection_string", /:\/\/[^\s/"'`<>:@]*:([^\s/"'`<>]+)@/g, password],
-  ["secret", new RegExp(`(?:${NAMES})["'\` ]{0,4}[:=]`, "gi"), named],
-  ["email", /@(?:[\w\u0080-\uffff-]+\.)+[\w\u0080-\uffff-]{2,}/g, email],
+  ["api_key", /(?::AA|\.[\w-]{6}\.)[\w-]{27,}/g, bot],
+  ["connection_string", /:\/\/[^\s/"'`<>:@\\]*:([^\s/"'`<>\\]+)(?=@)/g, group],
+  ["secret", new RegExp(`(?:${NAMES})["'\`\\\\ ]{0,4}[:=]`, "gi"), named],
+  ["email", /(?:@|%40)(?:[\w\u0080-\uffff-]+\.)+[\w\u0080-\uffff-]{2,}/g, email],
   ["card", /\b(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})\b/g, card],
 ];
 
@@ -108,20 +113,15 @@ export function findSecrets(json: string, isWanted: (kind: RedactionKind) => boo
 }
 
 function searched(json: string): Searched {
-  const scan = /[\\%]/.test(json) ? json.replace(/\\(?:\\(?:u[\da-f]{4}|[bfnrt])?|u[\da-f]{4}|.)|%[\da-f]{2}/gi, blank) : json;
   // Kept, because a long string may be asked about at many places.
   let [from, to] = [0, -1];
   const endOfString = (at: number): number => {
     if (at < from || at > to) [from, to] = [at, at + matchAt(/(?:[^"\\]|\\.)*/y, json, at)[0]!.length];
     return to;
   };
+  // Letters of an escape begin no word, in JSON nor in a URL. Every place stays.
+  const scan = json.replace(/\\[bfnrt]/g, "  ").replace(/\\u[\da-f]{4}/g, "      ").replace(/%(?!40)[\dA-Fa-f]{2}/g, "   ");
   return { json, scan, endOfString };
-}
-
-/** Letters of an escape begin no word. Its length stays, an escaped quote stays one, and so does a sign that a URL has escaped. */
-function blank(escape: string): string {
-  if (escape === "%40") return "\0\0@";
-  return " ".repeat(escape.length - 1) + (escape === '\\"' ? '"' : " ");
 }
 
 /** In PEM (RFC 7468): up to its end or, where that is missing, to the end of the string. */
@@ -132,19 +132,20 @@ const privateKey: Place = ({ index }, { json, endOfString }) => {
 };
 
 /** Three parts or five in base64url with dots between them, of which some may be empty (RFC 7515, RFC 7516). */
-const jwt: Place = ({ index, 0: text }, { scan }) => {
-  const rest = matchAt(/(?:(?:\.[\w-]*){2,4})?/y, scan, index + text.length)[0]!;
-  return rest ? [index, index + text.length + rest.length] : undefined;
+const jwt: Place = ({ index, 0: { length } }, { scan }) => {
+  const rest = matchAt(/(?:(?:\.[\w-]*){2,4})?/y, scan, index + length)[0]!;
+  return rest ? [index, index + length + rest.length] : undefined;
 };
 
-const password: Place = ({ index, 0: text, 1: part }) => {
-  const end = index + text.length - 1;
-  return [end - part!.length, end];
+/** A chat bot's token: 8 to 10 digits, a colon and 35 more (Telegram), or its number in base64 and two parts more (Discord). */
+const bot: Place = ({ index, 0: text }, { scan }) => {
+  const [name] = /\b(?:\d{8,10}|[\dA-Za-z]{23,28})$/.exec(scan.slice(Math.max(0, index - 29), index)) ?? [];
+  return name && text.length > (text[0] === ":" ? 35 : 34) ? [index - name.length, index + text.length] : undefined;
 };
 
 /** "Basic Economy/Business" is no header. */
-const header: Place = ({ index, 0: text, 1: value }) => {
-  const min = /^be/i.test(text) ? 12 : /^to/i.test(text) ? 20 : 8;
+const header: Place = ({ index, 0: text, 1: scheme, 2: value }) => {
+  const min = /^be/i.test(scheme!) ? 12 : /^to/i.test(scheme!) ? 20 : 8;
   const isProse = value!.slice(1).replace(/[^\dA-Z]/g, "").length < 3 && !value!.endsWith("=");
   const end = index + text.length;
   return value!.length < min || isProse ? undefined : [end - value!.length, end];
@@ -152,10 +153,9 @@ const header: Place = ({ index, 0: text, 1: value }) => {
 
 /** An address around its sign. */
 const email: Place = ({ index, 0: text }, { scan }) => {
-  let start = scan[index - 1] === "\0" ? index - 2 : index;
   // RFC 5321, section 4.5.3.1.1: a local part has at most 64 characters.
-  while (start > 0 && index - start < 64 && /[\w.%+\u0080-\uffff-]/.test(scan[start - 1]!)) start--;
-  return /[\0@]/.test(scan[start]!) || /\.\d[^.]*$/.test(text) ? undefined : [start, index + text.length];
+  const [local] = /[\w.%+\u0080-\uffff-]+$/.exec(scan.slice(Math.max(0, index - 64), index)) ?? [];
+  return !local || /\.\d[^.]*$/.test(text) ? undefined : [index - local.length, index + text.length];
 };
 
 /** ISO/IEC 7812: issued by a known network in this length, and with the right check digit. */
