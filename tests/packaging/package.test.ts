@@ -26,8 +26,8 @@ const read = (file: string) => readFileSync(join(installed.package, file), "utf8
 
 describe("the tarball", () => {
   test("holds code, types, wasm, licence and readme, and nothing else", () => {
-    const code = ["index.js", "inline.js", "server.js", "stepseal_bg.wasm", "workerd.js"];
-    assert.deepEqual(installed.files.filter((file) => !file.endsWith(".d.ts")), ["LICENSE", "README.md", ...code.slice(0, 2), "package.json", ...code.slice(2)]);
+    const files = ["LICENSE", "README.md", "index.js", "inline.js", "node.js", "package.json", "rules.js", "server.js", "stepseal_bg.wasm", "workerd.js"];
+    assert.deepEqual(installed.files.filter((file) => !file.endsWith(".d.ts")), files);
     for (const file of ["index.d.ts", "server.d.ts"]) assert.ok(installed.files.includes(file), file);
   });
 
@@ -104,7 +104,7 @@ console.log(JSON.stringify({ exported: Object.keys(module.namespace), left: Obje
 `;
 
 describe("importing does nothing", () => {
-  for (const [file, exported] of [["index.js", "Recorder"], ["inline.js", "Recorder"], ["workerd.js", "Recorder"], ["server.js", "mintSession"]] as const) {
+  for (const [file, exported] of [["index.js", "Recorder"], ["inline.js", "Recorder"], ["rules.js", "Rules"], ["workerd.js", "Recorder"], ["server.js", "mintSession"]] as const) {
     test(`${file} touches no global but EventTarget`, async () => {
       const folder = installed.app("evaluate", { "evaluate.mjs": EVALUATE });
       const args = ["--no-warnings", "--experimental-vm-modules", join(folder, "evaluate.mjs"), join(installed.package, file)];
