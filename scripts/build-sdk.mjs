@@ -1,7 +1,7 @@
 // sdk-wasm/pkg: the npm package `stepseal`. The crate stepseal-sdk is compiled and shrunk; the
 // TypeScript face is bundled beside it with its declarations. Ends by saying what the page will pay.
 
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { findNode, packageCommand } from "./dependencies.mjs";
@@ -63,7 +63,9 @@ async function bundleFace() {
   const declarations = ["--noEmit", "false", "--emitDeclarationOnly", "--outDir", PACKAGE];
   await runLogged("tsc", findNode(), [packageCommand("typescript", "tsc"), "-p", join(CRATE, "js"), ...declarations], { log: "build-sdk-tsc" });
   removeUnreached(["index.d.ts", "server.d.ts"]);
+  writeFileSync(join(PACKAGE, "node.d.ts"), 'export * from "./index.js";\n');
   for (const file of ["package.json", "README.md"]) copyFileSync(join(CRATE, file), join(PACKAGE, file));
+  cpSync(join(CRATE, "bin"), join(PACKAGE, "bin"), { recursive: true });
   if (existsSync(join(ROOT, "LICENSE"))) copyFileSync(join(ROOT, "LICENSE"), join(PACKAGE, "LICENSE"));
 }
 
@@ -99,9 +101,8 @@ async function bundle(name) {
   }).catch(fail);
   // What a page's bundler would do, and some more: names that only the SDK sees, and what terser finds beyond esbuild.
   const { minify } = await import("terser");
-  const options = { module: true, ecma: 2020, compress: { passes: 3 } };
-  const { code } = await minify(bundled.outputFiles[0].text, options).catch(fail);
-  writeFileSync(join(PACKAGE, `${name}.js`), code);
+  const { code } = await minify(bundled.outputFiles[0].text, { module: true, ecma: 2020, compress: { passes: 3 } }).catch(fail);
+  writeFileSync(join(PACKAGE, `${name}.js`), code ?? "");
 }
 
 /**

@@ -26,6 +26,7 @@ async function main() {
     // One crate a run: together they would share each other's features, as no build has them.
     "clippy, sdk-wasm": () => clippy("stepseal-sdk", ["--target", WASM_TARGET], wasmEnv),
     "clippy, edge-worker": () => clippy("stepseal-edge", ["--target", WASM_TARGET], wasmEnv),
+    "clippy, wycheproof": () => clippy("stepseal-wycheproof", ["--all-targets"]),
     "package-lock.json": npmLockProblems,
     "Cargo.lock": cargoLockProblems,
   };

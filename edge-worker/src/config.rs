@@ -11,6 +11,7 @@ use worker::Env;
 
 const ROOTS: &str = "STEPSEAL_ROOTS";
 const OPERATOR_KEY: &str = "STEPSEAL_OPERATOR_KEY";
+const TURNSTILE_SECRET: &str = "STEPSEAL_TURNSTILE_SECRET";
 const OPERATOR_PREFIX: &str = "stepseal_operator_";
 /// 64 hex digits: 32 random bytes.
 const OPERATOR_RANDOM_LEN: usize = 64;
@@ -23,6 +24,7 @@ thread_local! {
 pub(crate) struct Secrets {
     roots: BTreeMap<String, [u8; KEY_LEN]>,
     operator_key: String,
+    turnstile: Option<String>,
 }
 
 impl Secrets {
@@ -51,7 +53,8 @@ impl Secrets {
                 "it must be `stepseal_operator_` and 64 hex digits",
             ));
         }
-        Ok(Self { roots: parse_roots(&roots)?, operator_key })
+        let turnstile = text(TURNSTILE_SECRET).ok().filter(|secret| !secret.is_empty());
+        Ok(Self { roots: parse_roots(&roots)?, operator_key, turnstile })
     }
 
     /// The root of this name.
@@ -81,6 +84,12 @@ impl Secrets {
         let name = self.roots.keys().next().ok_or_else(|| Fault::misconfigured(doing, "there is none"))?;
         let root = self.root(name).ok_or_else(|| Fault::misconfigured(doing, "it is weak"))?;
         Ok((name.clone(), root))
+    }
+
+    /// The secret of the deployment's Turnstile widget; only projects that ask for challenges need it.
+    pub(crate) fn turnstile(&self) -> Outcome<&str> {
+        let absent = || Fault::misconfigured("reading STEPSEAL_TURNSTILE_SECRET", "it is missing");
+        Ok(self.turnstile.as_deref().ok_or_else(absent)?)
     }
 
     /// Whether `text` is the operator's key. Both sides are tagged under a root first, so that the time

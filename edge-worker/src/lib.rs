@@ -6,10 +6,11 @@
 //! 1. [`routes`] finds the route; [`request`] reads the body, never more than the limit.
 //! 2. [`ingest`] is the pipeline, one line a stage: frame, address limit, time, key, MAC, admission,
 //!    fair limit in bytes, inflate, parse, fair limit in steps, store, reply.
-//! 3. [`ingest::fair_limit`] spends a lease that it fetched from the Durable Object in
-//!    [`ingest::fair_limiter`].
+//! 3. [`ingest::fair_limit`] spends leases that it fetched from the Durable Object in [`meter::object`].
 //! 4. [`storage::commit`] commits: one D1 batch, one round trip; large bodies go to KV first.
 //! 5. [`respond`] is the one place that turns results and failures into HTTP.
+//!
+//! 6. [`meter::counts`] counts the request under its named outcome.
 //!
 //! Reading goes through [`access`] (who asks) into [`executions`] (list, one, steps, verify).
 
@@ -22,12 +23,15 @@ mod deletions;
 mod executions;
 mod failure;
 mod ingest;
+mod meter;
+mod platform;
 mod projects;
 mod request;
 mod respond;
 mod routes;
 mod sessions;
 mod storage;
+mod transparency;
 
 use worker::{Context, Date, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 

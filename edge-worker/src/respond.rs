@@ -3,6 +3,7 @@
 use crate::failure::{Doing, Failure, Outcome, Refusal};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use stepseal_protocol::ledger::DONE;
 use stepseal_protocol::problem::Problem;
 use worker::{Date, Headers, Response, console_error};
 
@@ -19,8 +20,16 @@ pub(crate) enum Surface {
 /// A result about to be sent.
 pub(crate) struct Reply {
     status: u16,
-    body: Value,
+    body: Body,
     headers: Vec<(&'static str, String)>,
+    /// The named outcome it is counted under.
+    outcome: &'static str,
+}
+
+enum Body {
+    Json(Value),
+    /// Media type and text.
+    Text(&'static str, String),
 }
 
 impl Reply {
@@ -29,8 +38,18 @@ impl Reply {
     }
 
     pub(crate) fn with_status(status: u16, body: &impl Serialize) -> Outcome<Self> {
-        let body = serde_json::to_value(body).doing("writing a reply")?;
-        Ok(Self { status, body, headers: Vec::new() })
+        let body = Body::Json(serde_json::to_value(body).doing("writing a reply")?);
+        Ok(Self { status, body, headers: Vec::new(), outcome: DONE })
+    }
+
+    pub(crate) fn text(media_type: &'static str, text: String) -> Self {
+        Self { status: 200, body: Body::Text(media_type, text), headers: Vec::new(), outcome: DONE }
+    }
+
+    #[must_use]
+    pub(crate) fn of_outcome(mut self, outcome: &'static str) -> Self {
+        self.outcome = outcome;
+        self
     }
 
     #[must_use]
@@ -48,6 +67,15 @@ pub(crate) fn preflight() -> worker::Result<Response> {
     headers.set("Access-Control-Allow-Headers", "content-type")?;
     headers.set("Access-Control-Max-Age", "86400")?;
     Ok(Response::empty()?.with_status(204).with_headers(headers))
+}
+
+/// The named outcome of a request.
+pub(crate) fn named(outcome: &Outcome<Reply>) -> &'static str {
+    match outcome {
+        Ok(reply) => reply.outcome,
+        Err(Failure::Refused(refusal)) => refusal.problem.code.as_str(),
+        Err(Failure::Fault(fault)) => fault.code.as_str(),
+    }
 }
 
 /// Sends a result or says why there is none.
@@ -69,7 +97,12 @@ pub(crate) fn send(
 
 fn send_to_own(outcome: Outcome<Reply>, surface: Surface) -> worker::Result<Response> {
     match outcome {
-        Ok(reply) => write(reply.status, "application/json", reply.body, reply.headers, surface),
+        Ok(Reply { status, body: Body::Json(body), headers, .. }) => {
+            write(status, "application/json", body, headers, surface)
+        }
+        Ok(Reply { status, body: Body::Text(media_type, text), headers, .. }) => {
+            write_bytes(status, media_type, text.into_bytes(), headers, surface)
+        }
         Err(Failure::Refused(refusal)) => send_refusal(refusal, surface),
         Err(Failure::Fault(fault)) => {
             console_error!(
@@ -98,6 +131,19 @@ fn write(
     further: Vec<(&'static str, String)>,
     surface: Surface,
 ) -> worker::Result<Response> {
+    if surface == Surface::Ingest {
+        stamp(&mut body);
+    }
+    write_bytes(status, media_type, serde_json::to_vec(&body)?, further, surface)
+}
+
+fn write_bytes(
+    status: u16,
+    media_type: &str,
+    body: Vec<u8>,
+    further: Vec<(&'static str, String)>,
+    surface: Surface,
+) -> worker::Result<Response> {
     let headers = Headers::new();
     headers.set("Content-Type", media_type)?;
     headers.set("Cache-Control", "no-store")?;
@@ -110,13 +156,11 @@ fn write(
     if surface == Surface::Ingest {
         headers.set("Access-Control-Allow-Origin", "*")?;
         headers.set("Access-Control-Expose-Headers", "Retry-After, RateLimit, RateLimit-Policy")?;
-        stamp(&mut body);
     }
     for (name, value) in further {
         headers.set(name, &value)?;
     }
-    let bytes = serde_json::to_vec(&body)?;
-    Ok(Response::from_bytes(bytes)?.with_status(status).with_headers(headers))
+    Ok(Response::from_bytes(body)?.with_status(status).with_headers(headers))
 }
 
 /// A client with a wrong clock corrects itself by this.

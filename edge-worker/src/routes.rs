@@ -1,20 +1,22 @@
-//! The route table.
+//! From a request to its handler. Which routes there are stands in `stepseal_protocol::api`.
 
-use crate::access::{Scope, administrator, cross_origin, sign_in};
+use crate::access::{administrator, cross_origin, metrics_reader, sign_in};
 use crate::call::Call;
 use crate::failure::{Failure, Outcome};
+use crate::meter::{self, counts};
 use crate::projects::{self, denials, generations, keys};
-use crate::respond::{Reply, Surface, preflight, send};
-use crate::{audit, deletions, executions, ingest, sessions};
+use crate::respond::{Reply, Surface, named, preflight, send};
+use crate::{audit, deletions, executions, ingest, sessions, transparency};
 use serde_json::json;
 use std::cell::RefCell;
+use stepseal_protocol::api::{self, Found, NotFound, Operation as Op};
 use stepseal_protocol::problem::{Code, Problem};
 use worker::{Context, Date, Env, Method, Request, Response, Result};
 
-/// Finds the route, runs it and sends what came of it.
+/// Finds the route, runs it, counts what came of it and sends that.
 pub(crate) async fn answer(request: Request, env: Env, context: Context) -> Result<Response> {
     let path = request.path();
-    if !path.starts_with("/v1/") && path != "/healthz" {
+    if !path.starts_with("/v1/") && path != "/healthz" && path != "/openapi.json" {
         return env.assets("ASSETS")?.fetch_request(request).await;
     }
     let surface = match path.as_str() {
@@ -25,90 +27,77 @@ pub(crate) async fn answer(request: Request, env: Env, context: Context) -> Resu
         return if surface == Surface::Ingest { preflight() } else { cross_origin::preflight(&request) };
     }
     let now = Date::now().as_millis();
-    let call = Call { env, context, now, readable_by: RefCell::default() };
-    let outcome = route(request, &path, &call).await;
+    let call = Call { env, context, now, readable_by: RefCell::default(), counted: RefCell::default() };
+    let method = request.method();
+    let (operation, outcome) = match api::find(method.as_ref(), &path) {
+        Ok(found) => (Some(found.operation), run(request, found, &call).await),
+        Err(reason) => (None, Err(no_route(reason))),
+    };
+    counts::note(&call, operation, named(&outcome));
     send(outcome, surface, call.readable_by.take())
 }
 
-async fn route(mut request: Request, path: &str, call: &Call) -> Outcome<Reply> {
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    match (request.method(), segments.as_slice()) {
-        (Method::Get, ["healthz"]) => Reply::ok(&json!({ "status": "ok", "server_time": call.now })),
-        (Method::Post, ["v1", "batches"]) => ingest::sealed_batch(request, call).await,
-        (Method::Post, ["v1", "server", "batches"]) => ingest::server_batch(request, call).await,
-        (Method::Post, ["v1", "sessions"]) => sessions::mint(request, call).await,
-        (Method::Post, ["v1", "sign-in"]) => sign_in::begin(&mut request, call).await,
-        (Method::Get, ["v1", "sign-in"]) => sign_in::show(&request, call).await,
-        (Method::Delete, ["v1", "sign-in"]) => sign_in::end(&request, call).await,
-        (Method::Post, ["v1", "projects"]) => projects::create(request, call).await,
-        (Method::Get, ["v1", "projects"]) => projects::list(&request, call).await,
-        (Method::Get, ["v1", "project"]) => projects::show(&request, call).await,
-        (_, ["v1", "audit"]) => project_route(request, call, Scope::Own, &["audit"]).await,
-        (_, ["v1", "audit", "verify"]) => {
-            project_route(request, call, Scope::Own, &["audit", "verify"]).await
-        }
-        (_, ["v1", "project", rest @ ..]) => project_route(request, call, Scope::Own, rest).await,
-        (_, ["v1", "projects", id, rest @ ..]) => project_route(request, call, Scope::Named(id), rest).await,
-        (Method::Delete, ["v1", "executions", id]) => {
-            let admin = administrator(&request, call, Scope::Own).await?;
-            deletions::delete_execution(call, &admin, id).await
-        }
-        (Method::Get, ["v1", "executions"]) => executions::list(&request, call).await,
-        (Method::Get, ["v1", "executions", id]) => executions::show(&request, call, id).await,
-        (Method::Get, ["v1", "executions", id, "steps"]) => executions::steps(&request, call, id).await,
-        (Method::Get, ["v1", "executions", id, "verify"]) => executions::verify(&request, call, id).await,
-        (
-            _,
-            ["healthz"]
-            | ["v1", "batches" | "sessions" | "sign-in" | "projects" | "executions"]
-            | ["v1", "server", "batches"]
-            | ["v1", "executions", _]
-            | ["v1", "executions", _, "steps" | "verify"],
-        ) => Err(method_not_allowed()),
-        _ => Err(route_not_found()),
+async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Reply> {
+    // A route's path has at most one name beside the project's.
+    let id = found.values.first().copied().unwrap_or_default();
+    match found.operation {
+        Op::ShowHealth => Reply::ok(&json!({ "status": "ok", "server_time": call.now })),
+        Op::ShowDocument => Reply::ok(&api::document(env!("CARGO_PKG_VERSION"))),
+        Op::SendBatch => ingest::sealed_batch(request, call).await,
+        Op::SendServerBatch => ingest::server_batch(request, call).await,
+        Op::MintSession => sessions::mint(request, call).await,
+        Op::SignIn => sign_in::begin(&mut request, call).await,
+        Op::ShowSignIn => sign_in::show(&request, call).await,
+        Op::SignOut => sign_in::end(&request, call).await,
+        Op::ListExecutions => executions::list(&request, call).await,
+        Op::ShowExecution => executions::show(&request, call, id).await,
+        Op::ListSteps => executions::steps(&request, call, id).await,
+        Op::VerifyExecution => executions::verify(&request, call, id).await,
+        Op::ListCheckpoints => transparency::list(&request, call).await,
+        Op::ShowLatestCheckpoint => transparency::latest(&request, call).await,
+        Op::ShowVerifierKey => transparency::key(&request, call).await,
+        Op::Export => transparency::export(&request, call).await,
+        Op::CreateProject => projects::create(request, call).await,
+        Op::ListProjects => projects::list(&request, call).await,
+        Op::ShowMetrics => meter::metrics(call, &metrics_reader(&request, call).await?).await,
+        // The operator sees a project as it is stored, a key its own as the hot path has it.
+        Op::ShowProject if found.scope == api::Scope::Own => projects::show(&request, call).await,
+        _ => administer(request, &found, id, call).await,
     }
 }
 
 /// What administrators do with a project: the operator's `/v1/projects/{id}/…` and an admin key's
 /// `/v1/project/…` are the same routes.
-async fn project_route(mut request: Request, call: &Call, scope: Scope<'_>, path: &[&str]) -> Outcome<Reply> {
-    let method = request.method();
-    let known = matches!(
-        path,
-        [] | ["keys" | "generations" | "denials" | "deletions" | "audit"]
-            | ["audit", "verify"]
-            | ["keys" | "generations", _]
-            | ["keys", _, "rotate"]
-    );
-    if !known {
-        return Err(route_not_found());
-    }
-    let admin = administrator(&request, call, scope).await?;
-    match (method, path) {
-        (Method::Get, []) => projects::show_named(call, &admin).await,
-        (Method::Patch, []) => projects::change(&mut request, call, &admin).await,
-        (Method::Delete, []) => deletions::delete_project(call, &admin).await,
-        (Method::Get, ["deletions"]) => deletions::list(call, &admin).await,
-        (Method::Post, ["deletions"]) => deletions::order(&mut request, call, &admin).await,
-        (Method::Get, ["keys"]) => keys::list(call, &admin).await,
-        (Method::Post, ["keys"]) => keys::create(&mut request, call, &admin).await,
-        (Method::Delete, ["keys", id]) => keys::revoke(call, &admin, id).await,
-        (Method::Post, ["keys", id, "rotate"]) => keys::rotate(&mut request, call, &admin, id).await,
-        (Method::Post, ["generations"]) => generations::add(call, &admin).await,
-        (Method::Delete, ["generations", kid]) => generations::retire(call, &admin, kid).await,
-        (Method::Get, ["denials"]) => denials::list(call, &admin).await,
-        (Method::Post, ["denials"]) => denials::add(&mut request, call, &admin).await,
-        (Method::Get, ["audit"]) => audit::list(&request, call, &admin).await,
-        (Method::Get, ["audit", "verify"]) => audit::verify(&request, call, &admin).await,
-        (Method::Delete, ["denials"]) => denials::remove(&request, call, &admin).await,
-        _ => Err(method_not_allowed()),
+async fn administer(mut request: Request, found: &Found<'_>, id: &str, call: &Call) -> Outcome<Reply> {
+    let admin = administrator(&request, call, found.scope).await?;
+    match found.operation {
+        Op::DeleteExecution => deletions::delete_execution(call, &admin, id).await,
+        Op::ShowProject => projects::show_named(call, &admin).await,
+        Op::ChangeProject => projects::change(&mut request, call, &admin).await,
+        Op::DeleteProject => deletions::delete_project(call, &admin).await,
+        Op::ListDeletions => deletions::list(call, &admin).await,
+        Op::OrderDeletion => deletions::order(&mut request, call, &admin).await,
+        Op::ListKeys => keys::list(call, &admin).await,
+        Op::CreateKey => keys::create(&mut request, call, &admin).await,
+        Op::RevokeKey => keys::revoke(call, &admin, id).await,
+        Op::RotateKey => keys::rotate(&mut request, call, &admin, id).await,
+        Op::AddGeneration => generations::add(call, &admin).await,
+        Op::RetireGeneration => generations::retire(call, &admin, id).await,
+        Op::ListDenials => denials::list(call, &admin).await,
+        Op::AddDenial => denials::add(&mut request, call, &admin).await,
+        Op::RemoveDenial => denials::remove(&request, call, &admin).await,
+        Op::ListAudit => audit::list(&request, call, &admin).await,
+        Op::VerifyAudit => audit::verify(&request, call, &admin).await,
+        Op::ShowUsage => meter::usage(call, &admin).await,
+        _ => Err(no_route(NotFound::Path)),
     }
 }
 
-fn method_not_allowed() -> Failure {
-    Problem::new(Code::MethodNotAllowed, "This path is there, for another method.").into()
-}
-
-fn route_not_found() -> Failure {
-    Problem::new(Code::RouteNotFound, "This worker has no such route.").into()
+fn no_route(reason: NotFound) -> Failure {
+    match reason {
+        NotFound::Method => {
+            Problem::new(Code::MethodNotAllowed, "This path is there, for another method.").into()
+        }
+        NotFound::Path => Problem::new(Code::RouteNotFound, "This worker has no such route.").into(),
+    }
 }

@@ -60,12 +60,18 @@ actions! {
     ExecutionRead = "execution.read";
     /// An execution was verified.
     ExecutionVerify = "execution.verify";
+    /// The project was exported.
+    ProjectExport = "project.export";
     /// An execution was deleted.
     ExecutionDelete = "execution.delete";
     /// The deletion of everything of a user or subject was ordered.
     PersonDelete = "person.delete";
     /// Executions were deleted because their time was over.
     RetentionApply = "retention.apply";
+    /// The month's use passed the budget's warning.
+    BudgetWarn = "budget.warn";
+    /// The month's use reached the budget.
+    BudgetStop = "budget.stop";
     /// A batch of an authenticated sender was refused.
     SenderReject = "sender.reject";
 }

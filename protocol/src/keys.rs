@@ -65,9 +65,27 @@ impl Root {
         DataKey(self.purpose_key("at-rest-body", Some(project)).0)
     }
 
+    /// The key that seals a subject's bodies of `project`: from this root and from `secret`, which can be
+    /// destroyed by itself.
+    pub fn subject_body_key(&self, project: &ProjectId, secret: &[u8; KEY_LEN]) -> DataKey {
+        let label = b"stepseal/at-rest-subject-body/v1";
+        DataKey(derive(&self.0, &[label, &[0], project.as_str().as_bytes(), &[0], secret]))
+    }
+
+    /// What stands for a subject where its keys are kept: says nothing about it without the root.
+    pub fn subject_tag(&self, project: &ProjectId, subject: &str) -> [u8; 16] {
+        let tag = self.purpose_key("subject-tag", Some(project)).tag(&[subject.as_bytes()]);
+        core::array::from_fn(|at| tag[at])
+    }
+
     /// The key that seals the labels of `project`.
     pub fn label_key(&self, project: &ProjectId) -> DataKey {
         DataKey(self.purpose_key("at-rest-label", Some(project)).0)
+    }
+
+    /// The seed of the Ed25519 key that signs the receipts and checkpoints of `project`.
+    pub fn signing_seed(&self, project: &ProjectId) -> SigningSeed {
+        SigningSeed(self.purpose_key("signing", Some(project)).0)
     }
 
     /// A key for a use of its own: receipts, cursors, digests of API keys. `label` keeps the uses apart.
@@ -82,6 +100,16 @@ pub struct DataKey([u8; KEY_LEN]);
 
 impl DataKey {
     /// Lets the key out, to the cipher that is to use it.
+    pub const fn expose(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+}
+
+/// Seed of an Ed25519 key (RFC 8032).
+pub struct SigningSeed([u8; KEY_LEN]);
+
+impl SigningSeed {
+    /// Lets the seed out, to the signer that is to use it.
     pub const fn expose(&self) -> &[u8; KEY_LEN] {
         &self.0
     }
@@ -230,7 +258,7 @@ macro_rules! redacted {
         }
     )*};
 }
-redacted!(Root, DataKey, ProjectSecret, SessionKey, PurposeKey);
+redacted!(Root, DataKey, SigningSeed, ProjectSecret, SessionKey, PurposeKey);
 
 fn derive(key: &[u8; KEY_LEN], info: &[&[u8]]) -> [u8; KEY_LEN] {
     let mut out = [0; KEY_LEN];

@@ -35,13 +35,19 @@ pub mod access;
 #[cfg(feature = "read")]
 pub mod administration;
 #[cfg(feature = "read")]
+pub mod api;
+#[cfg(feature = "read")]
 pub mod at_rest;
 #[cfg(feature = "read")]
 pub mod audit;
 #[cfg(feature = "read")]
 pub mod batch;
 #[cfg(feature = "read")]
+pub mod calendar;
+#[cfg(feature = "read")]
 pub mod ingest;
+#[cfg(feature = "read")]
+pub mod ledger;
 #[cfg(feature = "read")]
 pub mod messages;
 #[cfg(feature = "read")]
@@ -52,5 +58,7 @@ pub mod query;
 pub mod rollup;
 #[cfg(feature = "read")]
 pub mod token;
+#[cfg(feature = "read")]
+pub mod transparency;
 #[cfg(feature = "read")]
 pub mod verify;

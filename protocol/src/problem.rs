@@ -77,6 +77,8 @@ codes! {
     TimestampOutsideWindow = "timestamp_outside_window", 401, "The timestamp is outside the accepted window";
     /// The request's Origin is not the session's.
     OriginMismatch = "origin_mismatch", 403, "The request comes from another origin than its session";
+    /// The page did not solve the challenge that the project asks for.
+    ChallengeFailed = "challenge_failed", 403, "The challenge was not solved";
     /// The request's Origin is not on the project's allow-list.
     OriginNotAllowed = "origin_not_allowed", 403, "The origin is not allowed";
     /// The session's scope does not cover the route.
@@ -107,6 +109,8 @@ codes! {
     DenialNotFound = "denial_not_found", 404, "There is no such denial";
     /// No such execution in the project.
     ExecutionNotFound = "execution_not_found", 404, "There is no such execution";
+    /// The project's log has no checkpoint yet.
+    CheckpointNotFound = "checkpoint_not_found", 404, "There is no checkpoint yet";
     /// The path exists, the method does not.
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here";
     /// The key (execution, writer, k) holds another body.
@@ -131,10 +135,14 @@ codes! {
     MediaTypeUnsupported = "media_type_unsupported", 415, "The content type is not supported";
     /// A limit is used up.
     RateLimited = "rate_limited", 429, "A rate limit is used up";
+    /// The project's budget for the month is used up.
+    BudgetExhausted = "budget_exhausted", 429, "The month's budget is used up";
     /// Our fault; the detail stays in our logs.
     Internal = "internal", 500, "Internal error";
     /// The store did not answer; nothing was stored, or the retry will find out.
     StorageUnavailable = "storage_unavailable", 503, "The store is unavailable";
+    /// Whoever judges challenges did not answer; without its judgement nothing is minted.
+    ChallengeUnavailable = "challenge_unavailable", 503, "The challenge cannot be judged at the moment";
     /// A secret of the deployment is missing or weak.
     Misconfigured = "misconfigured", 503, "The server is not configured";
 }

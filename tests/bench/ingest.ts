@@ -3,17 +3,16 @@
 // wrangler's proxy. Rounds of all kinds take turns, because machines are shared; medians are stated.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { Agent, request } from "node:http";
+import { mkdtempSync, rmSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { body, chain, executionId, seal, session, stepId, type Event, type Session } from "../client/batches.ts";
 import { airlineRunsAbsent, readAirlineRuns, type Message, type Run } from "../fixtures/airline-runs.ts";
+import { agent, CONNECTIONS, cpuMs, drive, median, memoryMiB, quantile, round, send, workerds, type Timing } from "../fixtures/measurement.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
-const CONNECTIONS = 8;
 const STEPS_PER_BATCH = 50;
 /** The SDK's batches have 60,000 bytes at most, the envelope line included. */
 const BYTES_PER_BATCH = 59_000;
@@ -21,10 +20,6 @@ const ROUNDS = Number(process.argv[2] ?? 9);
 /** Requests of a round and kind: at least 1,000 batches over all rounds. */
 const BATCHES_PER_ROUND = Math.ceil(1_000 / ROUNDS);
 const UNLIMITED = { bytes_per_s: 1e11, bytes_burst: 1e12, steps_per_s: 1e10, steps_burst: 1e11 };
-/** CPU and memory are read from Linux' /proc; elsewhere they are NaN. */
-const HAS_PROC = existsSync("/proc/self/stat");
-/** A clock tick of /proc, in milliseconds (USER_HZ is 100 on every Linux that Node supports). */
-const TICK_MS = 10;
 
 /** The platform alone: a handler that does nothing, one that reads its body, one that stores it as one row. */
 const FLOOR_WORKER = `
@@ -123,67 +118,6 @@ function pieces(events: Event[]): Event[][] {
   return cut;
 }
 
-type Timing = { seconds: number; latencies: number[] };
-
-const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
-
-function send(url: string, bytes?: Uint8Array): Promise<Record<string, unknown>> {
-  return new Promise((resolve, reject) => {
-    const options = { agent, method: bytes ? "POST" : "GET", headers: bytes ? { "content-type": "text/plain", "content-length": bytes.length } : {} };
-    const outgoing = request(url, options, (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk) => chunks.push(chunk));
-      response.on("end", () => {
-        const text = Buffer.concat(chunks).toString();
-        if (response.statusCode !== 200) reject(new Error(`${url}: ${response.statusCode} ${text}`));
-        else resolve(response.headers);
-      });
-    });
-    outgoing.once("error", reject);
-    outgoing.end(bytes);
-  });
-}
-
-/** Runs `count` requests over 8 connections; the bodies are ready before the clock starts. */
-async function drive(url: string, count: number, bodies?: Uint8Array[]): Promise<Timing> {
-  const latencies: number[] = [];
-  let next = 0;
-  const started = performance.now();
-  await Promise.all(Array.from({ length: CONNECTIONS }, async () => {
-    for (let index = next++; index < count; index = next++) {
-      const sent = performance.now();
-      await send(url, bodies?.[index]);
-      latencies.push(performance.now() - sent);
-    }
-  }));
-  return { seconds: (performance.now() - started) / 1_000, latencies };
-}
-
-function quantile(values: number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
-}
-
-const median = (values: number[]) => quantile(values, 0.5);
-const round = (value: number, digits = 0) => value.toLocaleString("en", { maximumFractionDigits: digits });
-
-/** Process ids of the workerds that this process has started. */
-function workerds(): number[] {
-  const all = execFileSync("ps", ["-eo", "pid=,ppid=,comm="]).toString().trim().split("\n").map((line) => line.trim().split(/\s+/));
-  return all.filter(([, parent, name]) => Number(parent) === process.pid && name === "workerd").map(([pid]) => Number(pid));
-}
-
-function cpuMs(pid: number): number {
-  if (!HAS_PROC) return Number.NaN;
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-}
-
-function memoryMiB(pid: number, field: "VmRSS" | "VmHWM"): number {
-  if (!HAS_PROC) return Number.NaN;
-  return Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1_024;
-}
-
 async function startFloor(persist: string): Promise<{ miniflare: Miniflare; url: string }> {
   const miniflare = new Miniflare(convertV4MiniflareOptions({
     name: "floor", modules: true, script: FLOOR_WORKER, compatibilityDate: "2026-11-01", cf: false, logRequests: false,
@@ -217,7 +151,7 @@ async function main(): Promise<void> {
   const floor = await startFloor(floorHome);
   const floorPid = workerds().find((pid) => pid !== workerPid)!;
   try {
-    const project = await worker.createProject("prj_bench", { limits: UNLIMITED });
+    const project = await worker.createProject("prj_bench", { limits: UNLIMITED, session_limits: UNLIMITED });
     await measure(worker, { worker: workerPid, floor: floorPid }, await worker.directUrl(), floor.url, runs, project);
   } finally {
     agent.destroy();
@@ -238,6 +172,8 @@ async function measure(worker: Worker, pids: { worker: number; floor: number }, 
   const meanSteps = mean(Array.from({ length: BATCHES_PER_ROUND }, (_, index) => singles[index % singles.length]!.filter(isStep).length));
   const meanBytes = mean(bodies.map((text) => Buffer.byteLength(text)));
   const fresh = () => session(project.secret, project.id, project.kid);
+  // A page a connection: sessions last longer than a batch.
+  const pages = Array.from({ length: CONNECTIONS }, fresh);
 
   const long = pieces(ended(executions(runs, 500)[0]!));
   const longSteps = long.flat().filter(isStep).length;
@@ -246,7 +182,7 @@ async function measure(worker: Worker, pids: { worker: number; floor: number }, 
 
   const plain = (index: number) => Buffer.from(bodies[index % bodies.length]!);
   const sealed = (encode: (bytes: Buffer) => Buffer) => (index: number) =>
-    seal(fresh(), encode(Buffer.from(bodies[index % bodies.length]!.replace(placeholder, executionId()))));
+    seal(pages[index % CONNECTIONS]!, encode(Buffer.from(bodies[index % bodies.length]!.replace(placeholder, executionId()))));
   const kind = (what: string, at: string, pid: number, make?: Kind["make"]): Kind => ({ what, url: at, pid, make, timings: [], cpuMs: 0 });
   const ingest = kind("batches, as NDJSON", `${url}/v1/batches`, pids.worker, sealed((bytes) => bytes));
   const gzipped = kind("batches, as gzip", `${url}/v1/batches`, pids.worker, sealed((bytes) => gzipSync(bytes)));

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { body, executionId, seal, session, smallExecution, type Event } from "../client/batches.ts";
+import { batchId, body, executionId, nowS, seal, session, smallExecution, type Event } from "../client/batches.ts";
+import { sign } from "../client/keys.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
 const EVENTS = 100;
@@ -45,13 +46,126 @@ describe("the fair limit", () => {
     assert.deepEqual([refused.status, refused.json.code], [429, "rate_limited"]);
     assert.equal(refused.headers.get("retry-after"), String(refused.json.retry_after_s));
     assert.ok(refused.json.retry_after_s >= 1 && refused.json.retry_after_s <= 5);
-    assert.equal(refused.headers.get("ratelimit-policy"), '"bytes";q=2000000;w=2;qu="content-bytes", "steps";q=1000;w=5');
+    const policies = refused.headers.get("ratelimit-policy")!.split(", ");
+    assert.deepEqual(policies.slice(0, 2), ['"bytes";q=2000000;w=2;qu="content-bytes"', '"steps";q=1000;w=5']);
+    assert.deepEqual(policies.slice(2), ['"session-bytes";q=15000000;w=30;qu="content-bytes"', '"session-steps";q=15000;w=30']);
     assert.match(refused.headers.get("ratelimit")!, /^"steps";r=0;t=[1-5]$/);
     assert.equal(refused.headers.get("access-control-expose-headers"), "Retry-After, RateLimit, RateLimit-Policy");
 
     // A lease that this isolate took is lost after 3 s; the bucket itself gains 200 a second.
     await delay(refused.json.retry_after_s * 1_000 + 3_000);
     assert.equal((await send(bodies[at]!)).json.code, "stored");
+  });
+});
+
+describe("the limit of a session", () => {
+  const SESSION = { bytes_per_s: 1_000_000, bytes_burst: 2_000_000, steps_per_s: 100, steps_burst: 1_000 };
+  let worker: Worker;
+  let project: Project;
+
+  before(async () => {
+    worker = await Worker.start();
+    project = await worker.createProject("prj_sessions", { session_limits: SESSION });
+  });
+  after(() => worker.stop());
+
+  test("parallel senders of one session share its bucket exactly; another session is not touched by it", async () => {
+    const [one, another] = [session(project.secret, project.id, project.kid), session(project.secret, project.id, project.kid)];
+    const started = Date.now();
+    const replies = await Promise.all(Array.from({ length: 40 }, () => worker.api.sendBatch(seal(one, hundredEvents()))));
+    const elapsedS = (Date.now() - started) / 1_000;
+    const admitted = replies.filter((reply) => reply.status === 200).length * EVENTS;
+    assert.ok(admitted <= SESSION.steps_burst + Math.ceil(elapsedS * SESSION.steps_per_s), `${admitted} in ${elapsedS} s`);
+    assert.ok(admitted >= SESSION.steps_burst / 2, `${admitted} admitted`);
+    const database = await worker.database();
+    const stored = await database.prepare("SELECT sum(count) AS n FROM segments").first<{ n: number }>();
+    assert.equal(stored!.n, admitted);
+    const refused = replies.find((reply) => reply.status !== 200)!;
+    assert.deepEqual([refused.status, refused.json.code], [429, "rate_limited"]);
+    assert.match(refused.json.detail, /session's limit in steps/);
+    assert.match(refused.headers.get("ratelimit")!, /^"session-steps";r=0;t=\d+$/);
+    assert.equal(refused.headers.get("retry-after"), String(refused.json.retry_after_s));
+
+    const free = await worker.api.sendBatch(seal(another, hundredEvents()));
+    assert.equal(free.json.code, "stored");
+    assert.match(free.headers.get("ratelimit")!, /^"steps";r=\d+, "session-steps";r=900$/);
+  });
+
+  test("a server's batch has no session to limit", async () => {
+    const id = batchId();
+    const [ts, bytes] = [nowS(), body(executionId(), [{ t: "log", n: 0, at: Date.now() }], { sub: "server" })];
+    const reply = await worker.api.request("POST", "/v1/server/batches", new Uint8Array(bytes), {
+      "webhook-id": id, "webhook-timestamp": String(ts), "webhook-signature": sign(project.secret, id, ts, bytes), "stepseal-key": `${project.id}.${project.kid}`,
+    });
+    assert.equal(reply.json.code, "stored");
+    assert.ok(!reply.headers.get("ratelimit-policy")!.includes("session"));
+  });
+});
+
+describe("the monthly budget", () => {
+  const HOUR_MS = 3_600_000;
+  let worker: Worker;
+  before(async () => {
+    worker = await Worker.start();
+  });
+  after(() => worker.stop());
+
+  const change = (project: Project, wanted: object) => worker.api.withKey(project.adminKey).request("PATCH", "/v1/project", JSON.stringify(wanted));
+  const usage = async (project: Project) => (await worker.api.withKey(project.adminKey).get("/v1/project/usage")).json;
+
+  for (const [unit, budget, spent] of [
+    ["steps", { steps: 12 }, { steps: 12 }],
+    ["bytes", { bytes: 1_500 }, undefined],
+    ["cost", { cost_usd: 0.03 }, { cost_usd: 0.0369 }],
+  ] as const) {
+    test(`in ${unit}: warned, then stopped until the time given, then taken up again when it is raised`, async () => {
+      const project = await worker.createProject(`prj_${unit}`, { budget: { ...budget, warn_at_percent: 30 } });
+      const sender = session(project.secret, project.id, project.kid);
+      const send = () => worker.api.sendBatch(seal(sender, body(executionId(), smallExecution())));
+      assert.equal((await send()).json.code, "stored");
+      assert.equal((await usage(project)).standing, "warned");
+      let last = await send();
+      for (let count = 0; count < 4 && last.status === 200; count++) last = await send();
+      assert.deepEqual([last.status, last.json.code], [429, "budget_exhausted"]);
+      const { stop_until, server_time, retry_after_s } = last.json;
+      assert.ok(stop_until > server_time && stop_until <= server_time + HOUR_MS);
+      assert.ok(Math.abs(retry_after_s - (stop_until - server_time) / 1000) < 2);
+      assert.equal(last.headers.get("retry-after"), String(retry_after_s));
+
+      const shown = await usage(project);
+      assert.equal(shown.standing, "exhausted");
+      const database = await worker.database();
+      const stored = await database.prepare("SELECT sum(count) AS steps, sum(bytes) AS bytes FROM segments WHERE project_id = ?1").bind(project.id).first<{ steps: number; bytes: number }>();
+      const cost = await database.prepare("SELECT sum(cost_nano_usd) AS nano FROM executions WHERE project_id = ?1").bind(project.id).first<{ nano: number }>();
+      assert.deepEqual(shown.used, { ...stored, cost_usd: cost!.nano / 1e9 });
+      for (const [name, value] of Object.entries(spent ?? {})) assert.equal(shown.used[name], value);
+      const { json } = await worker.api.withKey(project.adminKey).get("/v1/audit");
+      const noted = json.entries.map(({ action }: any) => action).filter((action: string) => action.startsWith("budget."));
+      assert.deepEqual(noted, ["budget.stop", "budget.warn"]);
+
+      assert.equal((await change(project, { budget: { [Object.keys(budget)[0]!]: 1_000_000 } })).status, 200);
+      assert.equal((await send()).json.code, "stored");
+      assert.equal((await usage(project)).standing, "within");
+    });
+  }
+
+  test("what is refused or sent again costs nothing", async () => {
+    const project = await worker.createProject("prj_retries", { budget: { steps: 1_000 } });
+    const sender = session(project.secret, project.id, project.kid);
+    const bytes = body(executionId(), smallExecution());
+    for (let count = 0; count < 3; count++) await worker.api.sendBatch(seal(sender, bytes));
+    await worker.api.sendBatch(seal(sender, Buffer.from("{}\n")));
+    assert.deepEqual((await usage(project)).used, { steps: 4, bytes: bytes.length, cost_usd: 0.0123 });
+  });
+
+  test("budgets that are none", async () => {
+    const project = await worker.createProject("prj_budgets");
+    for (const [budget, field] of [[{ tokens: 1 }, undefined], [{ steps: -1 }, undefined], [{ cost_usd: -1 }, undefined], [{ warn_at_percent: 0 }, "budget.warn_at_percent"], [{ bytes: 1e13 }, "budget.bytes"]] as const) {
+      const reply = await change(project, { budget });
+      assert.deepEqual([reply.status, reply.json.code, reply.json.field], [400, "request_malformed", field]);
+    }
+    const kept = await worker.api.withKey(project.adminKey).get("/v1/project");
+    assert.deepEqual(kept.json.budget, { steps: null, bytes: null, cost_usd: null, warn_at_percent: 80 });
   });
 });
 

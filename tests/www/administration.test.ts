@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
+import { body, executionId, seal, session, smallExecution } from "../client/batches.ts";
 import { launchBrowser, openPage } from "../fixtures/browser.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
@@ -37,6 +38,8 @@ test("an admin renames, pauses, makes a key, rotates and revokes it, and finds a
   const { page, complaints } = await signedIn(project.adminKey, "/project");
   await page.fill("#project-name", HOSTILE);
   await page.fill("#project-origins", "https://a.example.com  https://b.example.com");
+  await page.check("#project-turnstile");
+  await page.check("#project-subject-keys");
   await page.click("text=Save");
   await page.waitForFunction(() => (document.querySelector("#project-origins") as HTMLInputElement).value === "https://a.example.com https://b.example.com");
   await page.click("button:text-is('Pause')");
@@ -44,6 +47,8 @@ test("an admin renames, pauses, makes a key, rotates and revokes it, and finds a
   const api = worker.api.withKey(project.adminKey);
   const { json } = await api.get("/v1/project");
   assert.deepEqual([json.name, json.status, json.origins], [HOSTILE, "paused", ["https://a.example.com", "https://b.example.com"]]);
+  assert.deepEqual([json.turnstile, json.subject_keys], [true, true]);
+  assert.ok(await page.isChecked("#project-turnstile"));
 
   await page.fill("#key-name", HOSTILE);
   await page.selectOption("#key-life", "30");
@@ -88,4 +93,24 @@ test("a viewer sees neither the links nor the pages", async () => {
   await page.waitForSelector("text=No such page");
   assert.equal(await page.locator('nav a[href="/audit"]').count(), 0);
   await page.context().close();
+});
+
+test("an admin sees the month's use and the outcomes, and sets a budget that stops", async () => {
+  const own = await worker.createProject("prj_usage");
+  const send = () => worker.api.sendBatch(seal(session(own.secret, own.id, own.kid), body(executionId(), smallExecution())));
+  assert.equal((await send()).json.code, "stored");
+  const { page, complaints } = await signedIn(own.adminKey, "/project");
+  await page.waitForSelector("tr[data-outcome=stored]");
+  assert.match(await page.innerText("table.usage"), /Events\s+4\s+–/);
+  assert.match(await page.innerText("[aria-label=Usage]"), /Batches of the last 30 days: 1 received = 1 stored \+ 0 sent again \+ 0 rejected\./);
+  await page.fill("#budget-steps", "4");
+  await page.click("text=Set budget");
+  await page.waitForSelector("text=The budget is used up");
+  assert.equal((await send()).json.code, "budget_exhausted");
+  await page.fill("#budget-steps", "");
+  await page.click("text=Set budget");
+  await page.waitForSelector("tr[data-outcome=budget_exhausted]");
+  assert.equal((await send()).json.code, "stored");
+  assert.deepEqual(complaints, []);
+  await page.close();
 });

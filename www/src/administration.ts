@@ -42,7 +42,7 @@ export interface AuditVerification {
   readonly next_cursor: string | null;
 }
 
-export function changeProject(change: { name?: string; status?: "active" | "paused"; origins?: string[] }): Promise<Project> {
+export function changeProject(change: { name?: string; status?: "active" | "paused"; origins?: string[]; turnstile?: boolean; subject_keys?: boolean }): Promise<Project> {
   return ask<{ project: Project }>("PATCH", "/v1/project", {}, change).then((reply) => reply.project);
 }
 
@@ -60,6 +60,43 @@ export function rotateKey(id: string): Promise<NewApiKey> {
 
 export async function revokeKey(id: string): Promise<void> {
   await ask("DELETE", `/v1/project/keys/${encodeURIComponent(id)}`);
+}
+
+export type Standing = "within" | "warned" | "exhausted";
+
+/** No limit where a value is null. */
+export interface Budget {
+  readonly steps: number | null;
+  readonly bytes: number | null;
+  readonly cost_usd: number | null;
+  readonly warn_at_percent: number;
+}
+
+export interface Fates {
+  readonly received: number;
+  readonly stored: number;
+  readonly duplicate: number;
+  readonly rejected: number;
+}
+
+export interface Usage {
+  readonly month: string;
+  readonly used: { readonly steps: number; readonly bytes: number; readonly cost_usd: number };
+  readonly budget: Budget;
+  readonly standing: Standing;
+  readonly days: readonly {
+    readonly day: string;
+    readonly outcomes: readonly { readonly operation: string; readonly outcome: string; readonly requests: number; readonly events: number }[];
+  }[];
+  readonly ledger: { readonly batches: Fates; readonly events: Fates };
+}
+
+export function readUsage(signal: AbortSignal): Promise<Usage> {
+  return ask<Usage>("GET", "/v1/project/usage", {}, undefined, signal);
+}
+
+export async function changeBudget(budget: Budget): Promise<void> {
+  await ask("PATCH", "/v1/project", {}, { budget });
 }
 
 export interface AuditPage {

@@ -83,6 +83,8 @@ export interface Project {
   readonly status: string;
   readonly origins: readonly string[];
   readonly publishable_key: string;
+  readonly turnstile: boolean;
+  readonly subject_keys: boolean;
 }
 
 export interface ExecutionList {

@@ -17,6 +17,8 @@ export interface Attributes {
   name?: string;
   value?: string;
   placeholder?: string;
+  min?: string;
+  step?: string;
   for?: string;
   accept?: string;
   list?: string;

@@ -10,6 +10,7 @@ use crate::failure::{Doing, Outcome};
 use crate::projects::key_store;
 use crate::request::header;
 use stepseal_protocol::access::{ApiKey, ApiKeyRecord, Role, key_id};
+use stepseal_protocol::api::Scope;
 use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::Request;
@@ -21,15 +22,6 @@ pub(crate) struct Reader {
     pub(crate) project: ProjectId,
     /// The id of the API key.
     pub(crate) actor: String,
-}
-
-/// Whom an administrative route is about.
-#[derive(Clone, Copy)]
-pub(crate) enum Scope<'a> {
-    /// The project of the API key that asks.
-    Own,
-    /// The project that the path names; the operator's.
-    Named(&'a str),
 }
 
 /// Somebody who may change one project. Only [`administrator`] makes one.
@@ -70,6 +62,23 @@ pub(crate) async fn administrator(
             Ok(Administrator { project, actor: OPERATOR.into() })
         }
     }
+}
+
+/// Whose counters somebody may read. Only [`metrics_reader`] makes one.
+pub(crate) enum MetricsReader {
+    /// An admin's project.
+    Project(ProjectId),
+    /// The operator: what belongs to no project.
+    Deployment,
+}
+
+/// The reader of counters behind a request: the operator, or an admin.
+pub(crate) async fn metrics_reader(request: &Request, call: &Call) -> Outcome<MetricsReader> {
+    if bearer(request).is_ok_and(|token| token.starts_with("stepseal_operator_")) {
+        require_operator(request, call).await?;
+        return Ok(MetricsReader::Deployment);
+    }
+    Ok(MetricsReader::Project(administrator(request, call, Scope::Own).await?.project))
 }
 
 /// The reader behind a request: a viewer or an admin.
@@ -131,6 +140,7 @@ async fn holder_of(call: &Call, digest: String) -> Outcome<Option<KeyHolder>> {
     key_store::note_use(call, &record.project, &digest);
     let project =
         ProjectId::parse(&record.project).map_err(|_| "a stored project id").doing("reading an API key")?;
+    call.counted.borrow_mut().project = Some(project.clone());
     Ok(Some(KeyHolder { project, digest, record }))
 }
 

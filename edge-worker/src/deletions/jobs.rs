@@ -1,11 +1,13 @@
 //! Deletions that take more than one request: stored when ordered, advanced a slice at a time.
 
+use crate::config::Secrets;
 use crate::failure::{Doing, Outcome};
-use crate::projects::key_store;
-use crate::storage::deletion;
+use crate::projects::{key_store, store};
+use crate::storage::{deletion, log, subject_keys};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stepseal_protocol::administration::DeletionKind;
+use stepseal_protocol::ids::ProjectId;
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, query};
 
@@ -73,6 +75,7 @@ async fn open(env: &Env, most: u32) -> Outcome<Vec<Deletion>> {
 /// Deletes a slice. Safe to repeat, and to run twice at once: what is gone already counts for nothing.
 pub(super) async fn advance(env: &Env, job: &mut Deletion, now: u64) -> Outcome<()> {
     let project = job.project_id.as_str();
+    let had_keys = destroy_keys(env, job).await?;
     let ids = match job.kind {
         DeletionKind::User => deletion::of_user(env, project, &job.value, SLICE).await?,
         DeletionKind::Subject => deletion::of_subject(env, project, &job.value, SLICE).await?,
@@ -83,14 +86,33 @@ pub(super) async fn advance(env: &Env, job: &mut Deletion, now: u64) -> Outcome<
     };
     let deleted = deletion::delete_executions(env, project, &ids, now).await? as u64;
     let nothing_left = ids.len() < SLICE as usize;
-    if nothing_left && job.kind.is_done(job.ordered_at, now) {
+    if nothing_left && job.kind.is_done(job.ordered_at, now, had_keys) {
         if job.kind == DeletionKind::Project {
             purge_project_tombstones(env, project).await?;
+            log::delete(env, project).await?;
         }
         job.finished_at = Some(now);
     }
     job.executions += deleted;
     note_progress(env, job, deleted).await
+}
+
+/// Keys of subjects go before anything else: with them the contents are gone wherever a copy of them lies. Whether
+/// there were any, or may be where this place does not see them yet.
+async fn destroy_keys(env: &Env, job: &Deletion) -> Outcome<bool> {
+    let project = job.project_id.as_str();
+    match job.kind {
+        DeletionKind::User => Ok(false),
+        DeletionKind::Project => Ok(subject_keys::destroy_all(env, project).await? > 0),
+        DeletionKind::Subject => {
+            let doing = "destroying a subject's keys";
+            let id = ProjectId::parse(project).map_err(|_| "a stored project id").doing(doing)?;
+            let tag = Secrets::of(env)?.oldest_root()?.subject_tag(&id, &job.value);
+            let destroyed = subject_keys::destroy(env, project, tag).await?;
+            let wanted = store::read(env, project).await?.is_some_and(|project| project.subject_keys);
+            Ok(wanted || destroyed > 0)
+        }
+    }
 }
 
 async fn note_progress(env: &Env, job: &Deletion, deleted: u64) -> Outcome<()> {

@@ -131,6 +131,7 @@ async fn walk(
         let checked = match body {
             Body::Absent => Err((SegmentVerdict::Tampered, "the body is not in the store")),
             Body::Shut => Err((SegmentVerdict::Tampered, "the stored body does not decrypt in its row")),
+            Body::Erased => Err((SegmentVerdict::KeyRetired, "the key of its subject was destroyed")),
             Body::Opened(_) => {
                 check_segment(project, id, &execution.subject, &stored, |name| secrets.root(name))
                     .map(|facts| facts.sealed(&labels))

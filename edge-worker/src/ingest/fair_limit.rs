@@ -1,24 +1,37 @@
-//! The fair limits of a project, spent from leases.
+//! The fair limits of a project and of each session, spent from leases.
 //!
-//! The buckets live in one Durable Object a project. So that not every batch pays a call, an isolate
-//! takes a little more than it needs and spends the rest on the batches that follow; what it does not
-//! spend in time is lost, never lent twice, so no more is ever admitted than the buckets allow.
+//! The buckets live in one Durable Object a project ([`crate::meter::object`]). So that not every batch pays a
+//! call, an isolate takes a little more than it needs and spends the rest on the batches that follow; what it
+//! does not spend in time is lost, never lent twice, so no more is ever admitted than the buckets allow.
+//! The same call says whether the month's budget is used up.
 
-use super::fair_limiter::{Ask, Grant};
 use crate::call::Call;
-use crate::failure::{Doing, Outcome, Refusal};
+use crate::failure::{Fault, Outcome, Refusal};
+use crate::meter::object::{Answer, Ask, Lent, Need, Take};
+use crate::meter::{ask, counts};
+use crate::respond::members;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use stepseal_protocol::envelope::Verified;
 use stepseal_protocol::ingest::admission::{Limits, Project};
+use stepseal_protocol::ingest::budget::{Standing, Usage};
 use stepseal_protocol::problem::{Code, Problem};
-use worker::{Headers, Method, Request, RequestInit};
 
-/// How long an isolate may spend a lease. Short, so that a burst in one place does not starve another.
-const LEASE_MS: u64 = 3_000;
+/// How long an isolate may spend a project's lease, in milliseconds. Short, so that a burst in one place does
+/// not starve another, and that an exhausted budget is noticed.
+const PROJECT_LEASE_MS: u64 = 3_000;
+/// The same for a session's: its page mostly meets one isolate.
+const SESSION_LEASE_MS: u64 = 30_000;
+/// Leases at which those that ran out are dropped, and all if none did: a bound, not a policy.
+const LEASES_MAX: usize = 4_096;
 
 thread_local! {
-    static LEASES: RefCell<HashMap<String, Lease>> = RefCell::new(HashMap::new());
+    static LEASES: RefCell<Leases> = RefCell::new(Leases::default());
 }
+
+/// By project, or by project and session.
+#[derive(Default)]
+struct Leases(HashMap<String, Lease>);
 
 #[derive(Clone, Copy, Default)]
 struct Lease {
@@ -27,92 +40,229 @@ struct Lease {
     until: u64,
     /// Steps that were left in the bucket when the lease was taken, for the `RateLimit` header.
     steps_left: u64,
+    /// The month's use as far as this isolate knows.
+    used: Usage,
 }
 
-/// Spends `bytes` of the project's bucket, or refuses.
-pub(crate) async fn spend_bytes(call: &Call, project: &Project, bytes: u64) -> Outcome<()> {
-    spend(call, project, Ask { bytes, steps: 0, limits: project.limits }).await.map(|_| ())
-}
-
-/// Spends `steps` (events) of the project's bucket, or refuses. Returns the headers that tell the sender
-/// where it stands (draft-ietf-httpapi-ratelimit-headers).
-pub(crate) async fn spend_steps(
-    call: &Call,
-    project: &Project,
-    steps: u64,
-) -> Outcome<Vec<(&'static str, String)>> {
-    let left = spend(call, project, Ask { bytes: 0, steps, limits: project.limits }).await?;
-    Ok(vec![policy(&project.limits), ("RateLimit", format!("\"steps\";r={left}"))])
-}
-
-async fn spend(call: &Call, project: &Project, ask: Ask) -> Outcome<u64> {
-    if let Some(left) = LEASES.with_borrow_mut(|leases| from_lease(leases, project, &ask, call.now)) {
-        return Ok(left);
+impl Lease {
+    const fn covers(&self, need: Need, now: u64) -> bool {
+        now < self.until && self.bytes >= need.bytes && self.steps >= need.steps
     }
-    match ask_object(call, project, &ask).await? {
-        Grant::Taken { bytes, steps, steps_left } => Ok(LEASES.with_borrow_mut(|leases| {
-            let lease = leases.entry(project.id.clone()).or_default();
-            if lease.until <= call.now {
-                *lease = Lease::default();
+}
+
+impl Leases {
+    fn covers(&self, key: &str, need: Need, now: u64) -> bool {
+        self.0.get(key).is_some_and(|lease| lease.covers(need, now))
+    }
+
+    /// Spends what the lease covers, and says how many steps are left.
+    fn spend(&mut self, key: &str, need: Need) -> u64 {
+        let Some(lease) = self.0.get_mut(key) else { return 0 };
+        lease.bytes = lease.bytes.saturating_sub(need.bytes);
+        lease.steps = lease.steps.saturating_sub(need.steps);
+        lease.steps + lease.steps_left
+    }
+
+    fn add(&mut self, key: &str, lent: Lent, now: u64, life_ms: u64) {
+        if self.0.len() >= LEASES_MAX {
+            self.0.retain(|_, lease| now < lease.until);
+            if self.0.len() >= LEASES_MAX {
+                self.0.clear();
             }
-            lease.bytes += bytes - ask.bytes;
-            lease.steps += steps - ask.steps;
-            lease.until = call.now + LEASE_MS;
-            lease.steps_left = steps_left;
-            lease.steps + lease.steps_left
-        })),
-        Grant::Exhausted { retry_after_ms, bucket } => {
-            Err(exhausted(project, retry_after_ms, &bucket).into())
+        }
+        let lease = self.0.entry(key.to_owned()).or_default();
+        if lease.until <= now {
+            *lease = Lease { used: lease.used, ..Lease::default() };
+        }
+        lease.bytes += lent.bytes;
+        lease.steps += lent.steps;
+        lease.until = now + life_ms;
+        lease.steps_left = lent.steps_left;
+    }
+
+    fn knows_exhausted(&self, project: &Project) -> bool {
+        let used = self.0.get(&project.id).map(|lease| lease.used).unwrap_or_default();
+        project.budget.standing(&used) == Standing::Exhausted
+    }
+
+    fn set_used(&mut self, project: &str, used: Usage) {
+        self.0.entry(project.to_owned()).or_default().used = used;
+    }
+}
+
+/// Notes that a batch was stored, so that this isolate notices at once when the budget is used up.
+pub(crate) fn charge(project: &str, usage: Usage) {
+    LEASES.with_borrow_mut(|leases| {
+        if let Some(lease) = leases.0.get_mut(project) {
+            lease.used = lease.used.plus(usage);
+        }
+    });
+}
+
+/// Something of the project's limits, of the session's, or of both.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Parts {
+    project: bool,
+    session: bool,
+}
+
+/// Steps that are left; of a session only where there is one.
+struct Left {
+    project: u64,
+    session: Option<u64>,
+}
+
+/// Whose limits a batch spends.
+pub(crate) struct Spender<'a> {
+    project: &'a Project,
+    /// The session's id; a server's batch has none.
+    session: Option<&'a str>,
+}
+
+impl<'a> Spender<'a> {
+    pub(crate) fn of(project: &'a Project, batch: &'a Verified<'_>) -> Self {
+        Self { project, session: batch.claims().map(|claims| claims.sid.as_str()) }
+    }
+
+    fn session_key(&self) -> Option<String> {
+        self.session.map(|session| format!("{} {session}", self.project.id))
+    }
+
+    /// Spends `bytes`, or refuses.
+    pub(crate) async fn spend_bytes(&self, call: &Call, bytes: u64) -> Outcome<()> {
+        self.spend(call, Need { bytes, steps: 0 }).await.map(|_| ())
+    }
+
+    /// Spends `steps` (events), or refuses. Returns the headers that tell the sender where it stands
+    /// (draft-ietf-httpapi-ratelimit-headers).
+    pub(crate) async fn spend_steps(&self, call: &Call, steps: u64) -> Outcome<Vec<(&'static str, String)>> {
+        let left = self.spend(call, Need { bytes: 0, steps }).await?;
+        let of_session = left.session.map(|left| format!(", \"session-steps\";r={left}"));
+        let standing = format!("\"steps\";r={}{}", left.project, of_session.unwrap_or_default());
+        Ok(vec![self.policy(), ("RateLimit", standing)])
+    }
+
+    /// Spends from leases, fetching what they lack. What a lease covers is taken out of it before anything is
+    /// awaited, and what is fetched when it is here, so that batches under way at the same time do not take it
+    /// from each other.
+    async fn spend(&self, call: &Call, need: Need) -> Outcome<Left> {
+        let covered = self.covered(call, need);
+        let mut left = Left { project: 0, session: self.session.map(|_| 0) };
+        self.spend_leased(need, covered, &mut left);
+        let missing = Parts { project: !covered.project, session: !covered.session };
+        if missing == Parts::default() {
+            return Ok(left);
+        }
+        match ask(&call.env, &self.project.id, &self.request(need, missing)).await? {
+            Answer::Taken { project, session, used } => {
+                self.keep(call, used, [project, session]);
+                self.spend_leased(need, missing, &mut left);
+                Ok(left)
+            }
+            // Perhaps other batches of this isolate leased what was in the bucket while this one asked.
+            Answer::Exhausted { retry_after_ms, bucket } => {
+                let now_covered = self.covered(call, need);
+                if missing.project && !now_covered.project || missing.session && !now_covered.session {
+                    return Err(self.exhausted(retry_after_ms, &bucket).into());
+                }
+                self.spend_leased(need, missing, &mut left);
+                Ok(left)
+            }
+            Answer::OverBudget { stop_until } => Err(over_budget(call.now, stop_until).into()),
+            _ => Err(Fault::internal("spending limits", "the meter answered something else").into()),
         }
     }
-}
 
-fn from_lease(leases: &mut HashMap<String, Lease>, project: &Project, ask: &Ask, now: u64) -> Option<u64> {
-    let lease = leases.get_mut(&project.id).filter(|lease| now < lease.until)?;
-    lease.bytes = lease.bytes.checked_sub(ask.bytes).filter(|_| lease.steps >= ask.steps)?;
-    lease.steps -= ask.steps;
-    Some(lease.steps + lease.steps_left)
-}
+    /// What leases cover. None of the project's where its budget is known to be used up.
+    fn covered(&self, call: &Call, need: Need) -> Parts {
+        LEASES.with_borrow(|leases| Parts {
+            project: !leases.knows_exhausted(self.project) && leases.covers(&self.project.id, need, call.now),
+            session: self.session_key().is_none_or(|key| leases.covers(&key, need, call.now)),
+        })
+    }
 
-async fn ask_object(call: &Call, project: &Project, ask: &Ask) -> Outcome<Grant> {
-    let doing = "asking the fair limiter";
-    let stub = call.env.durable_object("FAIR_LIMITER").doing(doing)?.get_by_name(&project.id).doing(doing)?;
-    let headers = Headers::new();
-    headers.set("content-type", "application/json").doing(doing)?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_headers(headers);
-    init.with_body(Some(serde_json::to_string(ask).doing(doing)?.into()));
-    let request = Request::new_with_init("https://fair-limiter/take", &init).doing(doing)?;
-    let mut response = stub.fetch_with_request(request).await.storing(doing)?;
-    Ok(response.json().await.storing(doing)?)
-}
+    fn spend_leased(&self, need: Need, parts: Parts, left: &mut Left) {
+        LEASES.with_borrow_mut(|leases| {
+            if parts.project {
+                left.project = leases.spend(&self.project.id, need);
+            }
+            if let Some(key) = self.session_key().filter(|_| parts.session) {
+                left.session = Some(leases.spend(&key, need));
+            }
+        });
+    }
 
-fn exhausted(project: &Project, retry_after_ms: u64, bucket: &str) -> Refusal {
-    let seconds = retry_after_ms.div_ceil(1_000).max(1);
-    Refusal {
-        problem: Problem::new(
-            Code::RateLimited,
-            format!(
-                "The project's limit in {bucket} is used up. Wait {seconds} s and send the same batch again."
+    fn request(&self, need: Need, missing: Parts) -> Ask {
+        Ask::Take(Box::new(Take {
+            project: missing.project.then_some(need),
+            session: self.session.filter(|_| missing.session).map(|session| (session.to_owned(), need)),
+            limits: self.project.limits,
+            session_limits: self.project.session_limits,
+            budget: self.project.budget,
+            unreported: counts::unreported(&self.project.id),
+        }))
+    }
+
+    fn keep(&self, call: &Call, used: Usage, [project, session]: [Option<Lent>; 2]) {
+        LEASES.with_borrow_mut(|leases| {
+            if let Some(lent) = project {
+                leases.add(&self.project.id, lent, call.now, PROJECT_LEASE_MS);
+            }
+            if let (Some(lent), Some(key)) = (session, self.session_key()) {
+                leases.add(&key, lent, call.now, SESSION_LEASE_MS);
+            }
+            leases.set_used(&self.project.id, used);
+        });
+    }
+
+    fn exhausted(&self, retry_after_ms: u64, bucket: &str) -> Refusal {
+        let seconds = retry_after_ms.div_ceil(1_000).max(1);
+        let (whose, unit) =
+            bucket.strip_prefix("session-").map_or(("project", bucket), |unit| ("session", unit));
+        Refusal {
+            problem: Problem::new(
+                Code::RateLimited,
+                format!(
+                    "The {whose}'s limit in {unit} is used up. Wait {seconds} s and send the same batch again."
+                ),
             ),
-        ),
-        members: crate::respond::members([("retry_after_s", seconds.into())]),
-        headers: vec![
-            ("Retry-After", seconds.to_string()),
-            policy(&project.limits),
-            ("RateLimit", format!("\"{bucket}\";r=0;t={seconds}")),
-        ],
+            members: members([("retry_after_s", seconds.into())]),
+            headers: vec![
+                ("Retry-After", seconds.to_string()),
+                self.policy(),
+                ("RateLimit", format!("\"{bucket}\";r=0;t={seconds}")),
+            ],
+        }
+    }
+
+    fn policy(&self) -> (&'static str, String) {
+        let mut policies = policies("", &self.project.limits);
+        if self.session.is_some() {
+            policies = format!("{policies}, {}", self::policies("session-", &self.project.session_limits));
+        }
+        ("RateLimit-Policy", policies)
     }
 }
 
-fn policy(limits: &Limits) -> (&'static str, String) {
+fn policies(prefix: &str, limits: &Limits) -> String {
     let window = |rate: u64, burst: u64| burst.div_ceil(rate);
-    let value = format!(
-        "\"bytes\";q={};w={};qu=\"content-bytes\", \"steps\";q={};w={}",
+    format!(
+        "\"{prefix}bytes\";q={};w={};qu=\"content-bytes\", \"{prefix}steps\";q={};w={}",
         limits.bytes_burst,
         window(limits.bytes_per_s, limits.bytes_burst),
         limits.steps_burst,
         window(limits.steps_per_s, limits.steps_burst),
-    );
-    ("RateLimit-Policy", value)
+    )
+}
+
+fn over_budget(now: u64, stop_until: u64) -> Refusal {
+    let seconds = stop_until.saturating_sub(now).div_ceil(1_000).max(1);
+    Refusal {
+        problem: Problem::new(
+            Code::BudgetExhausted,
+            "The project's budget for this month is used up. Keep the batch and ask again after `stop_until`.",
+        ),
+        members: members([("retry_after_s", seconds.into()), ("stop_until", stop_until.into())]),
+        headers: vec![("Retry-After", seconds.to_string())],
+    }
 }

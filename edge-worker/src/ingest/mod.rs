@@ -3,7 +3,6 @@
 
 pub(crate) mod address_limit;
 pub(crate) mod fair_limit;
-pub(crate) mod fair_limiter;
 
 use crate::audit::rejections;
 use crate::call::Call;
@@ -13,15 +12,21 @@ use crate::projects::store;
 use crate::request::{header, read_body};
 use crate::respond::{Reply, members};
 use crate::storage::commit::{Commit, NewSegment, commit};
+use crate::transparency::signer::Signer;
+use fair_limit::Spender;
 use serde_json::json;
 use std::rc::Rc;
 use stepseal_protocol::batch::{Batch, inflate};
 use stepseal_protocol::envelope::{ServerHeaders, Unverified, Verified};
 use stepseal_protocol::ingest::admission::{Author, Project};
+use stepseal_protocol::ingest::budget::Usage;
 use stepseal_protocol::ingest::receipt::receipt;
 use stepseal_protocol::keys::Root;
+use stepseal_protocol::ledger::{DUPLICATE, STORED};
 use stepseal_protocol::limits::{BODY_MAX, REQUEST_MAX};
 use stepseal_protocol::problem::{Code, Problem};
+use stepseal_protocol::rollup::Rollup;
+use stepseal_protocol::transparency::receipt_text;
 use worker::Request;
 
 /// `POST /v1/batches`: a page's sealed batch.
@@ -53,7 +58,7 @@ async fn take(request: &Request, call: &Call, frame: Unverified<'_>, bytes: usiz
     let root = root_of(&frame, call)?;
     let secret = root.project_secret(frame.project(), frame.kid());
     let batch = frame.verify(&secret)?;
-    let outcome = take_verified(request, call, &batch, bytes, &root).await;
+    let outcome = take_verified(request, call, &batch, bytes).await;
     if let Err(Failure::Refused(refusal)) = &outcome {
         rejections::note(call, &batch, &refusal.problem);
     }
@@ -61,22 +66,41 @@ async fn take(request: &Request, call: &Call, frame: Unverified<'_>, bytes: usiz
 }
 
 /// Everything after the signature: from here on a refusal is audited.
-async fn take_verified(
-    request: &Request,
-    call: &Call,
-    batch: &Verified<'_>,
-    bytes: usize,
-    root: &Root,
-) -> Outcome<Reply> {
+async fn take_verified(request: &Request, call: &Call, batch: &Verified<'_>, bytes: usize) -> Outcome<Reply> {
     let project = admitted(batch, header(request, "origin").as_deref(), call).await?;
-    fair_limit::spend_bytes(call, &project, bytes as u64).await?;
+    let spender = Spender::of(&project, batch);
+    spender.spend_bytes(call, bytes as u64).await?;
     let ndjson = inflate(batch.body())?;
     let parsed = Batch::parse(&ndjson)?;
+    call.counted.borrow_mut().events = parsed.count();
     let author = Author::of(batch, &parsed.header)?;
-    let policy = fair_limit::spend_steps(call, &project, parsed.count()).await?;
-    let segment = NewSegment { batch, parsed: &parsed, author: &author, received_at: call.now };
-    let commit = commit(call, &segment).await?;
-    Ok(reply(call, &segment, commit, root)?.with_headers(policy))
+    let policy = spender.spend_steps(call, parsed.count()).await?;
+    let rollup = Rollup::of(&parsed);
+    let used = Usage {
+        steps: parsed.count(),
+        bytes: batch.body().len() as u64,
+        cost_nano_usd: rollup.cost_nano_usd,
+    };
+    let segment = NewSegment {
+        batch,
+        parsed: &parsed,
+        author: &author,
+        received_at: call.now,
+        under_subject_key: project.subject_keys,
+    };
+    let commit = commit(call, &segment, rollup).await?;
+    if matches!(commit, Commit::Stored { .. }) {
+        charge(call, &project, &parsed, used);
+    }
+    Ok(reply(call, &segment, commit).await?.with_headers(policy))
+}
+
+/// What was stored counts against the month's budget.
+fn charge(call: &Call, project: &Project, parsed: &Batch<'_>, used: Usage) {
+    fair_limit::charge(&project.id, used);
+    let mut counted = call.counted.borrow_mut();
+    counted.rejected = parsed.verdicts.len() as u64;
+    counted.stored = Some((used, project.budget));
 }
 
 fn root_of(frame: &Unverified<'_>, call: &Call) -> Outcome<Root> {
@@ -90,23 +114,20 @@ async fn admitted(batch: &Verified<'_>, origin: Option<&str>, call: &Call) -> Ou
     let project = store::project(call, batch.project()).await?.ok_or_else(|| {
         Problem::new(Code::ProjectUnknown, format!("There is no project {} here.", batch.project()))
     })?;
+    call.counted.borrow_mut().project = Some(batch.project().clone());
     project.admit(batch, origin, call.now)?;
     Ok(project)
 }
 
 /// What the sender is told of a commit.
-fn reply(call: &Call, segment: &NewSegment<'_>, commit: Commit, root: &Root) -> Outcome<Reply> {
-    let key = segment.key();
-    let digest = segment.parsed.digest;
+async fn reply(call: &Call, segment: &NewSegment<'_>, commit: Commit) -> Outcome<Reply> {
     match commit {
         Commit::Stored { rows_written } => {
-            let receipt = receipt(root, &key, &digest, segment.received_at);
+            let receipt = signed_receipt(call, segment, segment.received_at).await?;
             Ok(stored_reply(segment, &receipt, false)?.with_headers(diagnostics(call, rows_written)))
         }
-        Commit::Duplicate { stored_at, kid } => {
-            let first_root = Secrets::of(&call.env)?.root(kid.root_name());
-            let receipt = receipt(first_root.as_ref().unwrap_or(root), &key, &digest, stored_at);
-            stored_reply(segment, &receipt, true)
+        Commit::Duplicate { stored_at } => {
+            stored_reply(segment, &signed_receipt(call, segment, stored_at).await?, true)
         }
         Commit::Deleted => {
             let detail = "The execution was deleted. Drop what is left of it.";
@@ -136,17 +157,25 @@ fn reply(call: &Call, segment: &NewSegment<'_>, commit: Commit, root: &Root) -> 
     }
 }
 
+async fn signed_receipt(call: &Call, segment: &NewSegment<'_>, stored_at: u64) -> Outcome<String> {
+    let text = receipt_text(&segment.key(), &segment.parsed.digest, stored_at);
+    let signer = Signer::of(&call.env, segment.batch.project()).await?;
+    Ok(receipt(stored_at, &signer.sign(&text).await?))
+}
+
 fn stored_reply(segment: &NewSegment<'_>, receipt: &str, duplicate: bool) -> Outcome<Reply> {
     let (received, rejected) = (segment.parsed.count(), segment.parsed.verdicts.len() as u64);
-    Reply::ok(&json!({
-        "code": if duplicate { "duplicate" } else { "stored" },
+    let code = if duplicate { DUPLICATE } else { STORED };
+    let reply = Reply::ok(&json!({
+        "code": code,
         "receipt": receipt,
         "duplicate": duplicate,
         "received": received,
         "stored": received - rejected,
         "rejected": rejected,
         "verdicts": segment.parsed.verdicts,
-    }))
+    }))?;
+    Ok(reply.of_outcome(code))
 }
 
 /// Rows that D1 bills, for benchmarks; off unless the deployment asks for it.

@@ -22,6 +22,7 @@ use stepseal_protocol::administration::{RETENTION_DEFAULT_DAYS, check_name, chec
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::ids::{KeyId, ProjectId};
 use stepseal_protocol::ingest::admission::{Limits, Project, ProjectStatus};
+use stepseal_protocol::ingest::budget::Budget;
 use stepseal_protocol::keys::Root;
 use stepseal_protocol::problem::{Code, Problem};
 use stepseal_protocol::query::{Cursors, PageQuery};
@@ -55,6 +56,14 @@ struct NewProject {
     origins: Vec<String>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default = "Limits::of_a_session")]
+    session_limits: Limits,
+    #[serde(default)]
+    budget: Budget,
+    #[serde(default)]
+    turnstile: bool,
+    #[serde(default)]
+    subject_keys: bool,
     #[serde(default = "default_retention")]
     retention_days: u32,
 }
@@ -79,6 +88,10 @@ pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> 
         origins: wanted.origins,
         publishable_key: publishable_key(&id, random()?),
         limits: wanted.limits,
+        session_limits: wanted.session_limits,
+        budget: wanted.budget,
+        turnstile: wanted.turnstile,
+        subject_keys: wanted.subject_keys,
         newest_kid_at: 0,
         generation: 1,
         retention_days: wanted.retention_days,
@@ -128,6 +141,10 @@ struct ProjectChange {
     status: Option<ProjectStatus>,
     origins: Option<Vec<String>>,
     limits: Option<Limits>,
+    session_limits: Option<Limits>,
+    budget: Option<Budget>,
+    turnstile: Option<bool>,
+    subject_keys: Option<bool>,
     retention_days: Option<u32>,
 }
 
@@ -139,6 +156,10 @@ impl ProjectChange {
             ("status", self.status.is_some()),
             ("origins", self.origins.is_some()),
             ("limits", self.limits.is_some()),
+            ("session_limits", self.session_limits.is_some()),
+            ("budget", self.budget.is_some()),
+            ("turnstile", self.turnstile.is_some()),
+            ("subject_keys", self.subject_keys.is_some()),
             ("retention_days", self.retention_days.is_some()),
         ];
         given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
@@ -175,9 +196,10 @@ pub(crate) async fn change(request: &mut Request, call: &Call, admin: &Administr
         let detail = "A project is paused or active; `DELETE` deletes it.";
         return Err(Problem::new(Code::RequestMalformed, detail).of_field("status").into());
     }
-    if change.limits.is_some() && !admin.is_operator() {
+    let limits = [("limits", change.limits), ("session_limits", change.session_limits)];
+    if let Some((field, _)) = limits.iter().find(|(_, wanted)| wanted.is_some() && !admin.is_operator()) {
         let detail = "The limits of a project are the operator's to change.";
-        return Err(Problem::new(Code::RoleInsufficient, detail).of_field("limits").into());
+        return Err(Problem::new(Code::RoleInsufficient, detail).of_field(*field).into());
     }
     let (project, ()) = store::change(call, admin.project.as_str(), |project| {
         if let Some(name) = &change.name {
@@ -188,9 +210,14 @@ pub(crate) async fn change(request: &mut Request, call: &Call, admin: &Administr
         }
         project.status = change.status.unwrap_or(project.status);
         project.limits = change.limits.unwrap_or(project.limits);
+        project.session_limits = change.session_limits.unwrap_or(project.session_limits);
+        project.budget = change.budget.unwrap_or(project.budget);
+        project.turnstile = change.turnstile.unwrap_or(project.turnstile);
+        project.subject_keys = change.subject_keys.unwrap_or(project.subject_keys);
         project.retention_days = change.retention_days.unwrap_or(project.retention_days);
         check_retention(project.retention_days)?;
-        Ok(check_settings(&project.name, &project.origins, &project.limits)?)
+        check_amounts(&project.limits, &project.session_limits, &project.budget)?;
+        Ok(check_settings(&project.name, &project.origins)?)
     })
     .await?;
     audit::note(call, admin, Action::ProjectChange, "", json!({ "fields": change.fields() })).await?;
@@ -201,7 +228,13 @@ fn unreadable(fault: &serde_json::Error) -> Problem {
     Problem::new(Code::RequestMalformed, format!("The body cannot be read: {fault}."))
 }
 
-fn check_settings(name: &str, origins: &[String], limits: &Limits) -> Result<(), Problem> {
+fn check_amounts(limits: &Limits, session_limits: &Limits, budget: &Budget) -> Result<(), Problem> {
+    limits.check()?;
+    session_limits.check()?;
+    budget.check()
+}
+
+fn check_settings(name: &str, origins: &[String]) -> Result<(), Problem> {
     let refuse = |field: &str, detail: &str| Problem::new(Code::RequestMalformed, detail).of_field(field);
     check_name(name)?;
     if origins.len() > ORIGINS_MAX || !origins.iter().all(|origin| is_origin(origin)) {
@@ -211,7 +244,7 @@ fn check_settings(name: &str, origins: &[String], limits: &Limits) -> Result<(),
              slash; http for localhost only.",
         ));
     }
-    limits.check()
+    Ok(())
 }
 
 /// `GET /v1/project`: the project that the key opens.
@@ -232,6 +265,10 @@ fn shown(project: &Project) -> Value {
         "origins": project.origins,
         "publishable_key": project.publishable_key,
         "limits": project.limits,
+        "session_limits": project.session_limits,
+        "budget": project.budget,
+        "turnstile": project.turnstile,
+        "subject_keys": project.subject_keys,
         "retention_days": project.retention_days,
         "created_at": project.created_at,
     })
@@ -243,7 +280,8 @@ impl NewProject {
             Problem::new(Code::RequestMalformed, format!("The project id must match {}.", fault.grammar))
                 .of_field("id")
         })?;
-        check_settings(&self.name, &self.origins, &self.limits)?;
+        check_settings(&self.name, &self.origins)?;
+        check_amounts(&self.limits, &self.session_limits, &self.budget)?;
         check_retention(self.retention_days)?;
         Ok(id)
     }

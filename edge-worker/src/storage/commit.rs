@@ -1,4 +1,4 @@
-//! Committing a batch: one D1 transaction that stores its bytes and merges its roll-up; only an attempt that
+//! Committing a batch: one D1 transaction that stores its bytes, merges its roll-up and appends to its project's log; only an attempt that
 //! stored nothing asks why. A retry, a race and a crash in between all leave the same state.
 //!
 //! A body that fits is a column of its row; a larger one is written to KV first, under a key that ends
@@ -9,19 +9,22 @@ use super::bodies::{discard_body, put_body};
 use super::cipher;
 use super::executions::UNTIMED;
 use super::statement::{Bind, bind};
+use super::subject_keys::{self, SubjectKey};
 use crate::call::Call;
+use crate::config::Secrets;
 use crate::failure::{Doing, Fault, Outcome};
 use crate::projects::random;
 use serde::Deserialize;
+use std::rc::Rc;
 use stepseal_protocol::at_rest::BodyPlace;
 use stepseal_protocol::batch::Batch;
 use stepseal_protocol::encoding::hex_encode;
 use stepseal_protocol::envelope::Verified;
-use stepseal_protocol::ids::KeyId;
 use stepseal_protocol::ingest::admission::Author;
 use stepseal_protocol::ingest::receipt::BatchKey;
 use stepseal_protocol::messages::message_indexes;
 use stepseal_protocol::rollup::{CappedSet, EndFacts, Rollup, StartFacts};
+use stepseal_protocol::transparency::content;
 use worker::{D1Database, D1PreparedStatement};
 
 /// Largest body kept in its row, in bytes: the SDK's own batches always are, and the row stays far under
@@ -35,6 +38,8 @@ pub(crate) struct NewSegment<'a> {
     pub(crate) author: &'a Author,
     /// Unix ms.
     pub(crate) received_at: u64,
+    /// Whether the project wants it sealed under a key of its subject.
+    pub(crate) under_subject_key: bool,
 }
 
 impl NewSegment<'_> {
@@ -55,7 +60,7 @@ pub(crate) enum Commit {
     /// This attempt stored it.
     Stored { rows_written: Option<usize> },
     /// An earlier attempt had stored the same content.
-    Duplicate { stored_at: u64, kid: KeyId },
+    Duplicate { stored_at: u64 },
     /// The execution was deleted; nothing was written.
     Deleted,
     /// The execution is another subject's; nothing was written.
@@ -82,7 +87,6 @@ struct ReadBack {
     n: Option<u64>,
     count: Option<u64>,
     received_at: Option<u64>,
-    kid: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -93,24 +97,26 @@ struct LastSegment {
 }
 
 /// Stores a batch, or finds out why not.
-pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>) -> Outcome<Commit> {
+pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup) -> Outcome<Commit> {
     let doing = "committing a batch";
     let attempt = hex_encode(&random::<16>()?);
     let database = call.env.d1("DB").doing(doing)?;
     let key = segment.key();
     let place = place(&key, &attempt);
-    let sealed = cipher::seal(&call.env, &place, segment.batch.body()).await?;
+    let subject_key = subject_key(call, segment).await?;
+    let sealed = cipher::seal(&call.env, &place, subject_key.as_deref(), segment.batch.body()).await?;
     let in_kv = segment.batch.body().len() > INLINE_MAX;
     if in_kv {
         put_body(&call.env, &place, &sealed.bytes).await?;
     }
     let labels = cipher::labels(&call.env, &key.project)?;
-    let rollup = Rollup::of(segment.parsed).sealed(&labels);
+    let rollup = rollup.sealed(&labels);
     let body = (!in_kv).then(|| hex_encode(&sealed.bytes));
     let stored = StoredAs { attempt: &attempt, root: &sealed.root, body: body.as_deref() };
     let statements = vec![
         insert_segment(&database, segment, &key, &stored)?,
         merge_rollup(&database, segment, &key, &attempt, &rollup)?,
+        insert_leaf(&database, segment, &key, &attempt)?,
     ];
     let results = database.batch(statements).await.storing(doing)?;
     let inserted = results.first().ok_or_else(|| Fault::internal(doing, "no results"))?;
@@ -123,6 +129,15 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>) -> Outcome<Com
         discard_body(call, &place)?;
     }
     Ok(commit)
+}
+
+async fn subject_key(call: &Call, segment: &NewSegment<'_>) -> Outcome<Option<Rc<SubjectKey>>> {
+    if !segment.under_subject_key {
+        return Ok(None);
+    }
+    let project = segment.batch.project();
+    let tag = Secrets::of(&call.env)?.oldest_root()?.subject_tag(project, &segment.author.subject);
+    Ok(Some(subject_keys::current(&call.env, project.as_str(), tag).await?))
 }
 
 fn place<'a>(key: &'a BatchKey, attempt: &'a str) -> BodyPlace<'a> {
@@ -165,8 +180,8 @@ async fn why_not_stored(
     if !segment.author.subjects().any(|subject| subject == owner) {
         return Ok(Commit::OtherSubject);
     }
-    let (Some(winner), Some(sha256), Some(n), Some(count), Some(stored_at), Some(kid)) =
-        (row.attempt, row.sha256, row.n, row.count, row.received_at, row.kid)
+    let (Some(winner), Some(sha256), Some(n), Some(count), Some(stored_at)) =
+        (row.attempt, row.sha256, row.n, row.count, row.received_at)
     else {
         return Err(Fault::internal(doing, "the batch's row is not there").into());
     };
@@ -175,8 +190,7 @@ async fn why_not_stored(
         return Ok(Commit::Stored { rows_written: None });
     }
     if sha256 == segment.parsed.digest.to_hex() {
-        let kid = KeyId::parse(&kid).map_err(|_| "a stored key id").doing(doing)?;
-        return Ok(Commit::Duplicate { stored_at, kid });
+        return Ok(Commit::Duplicate { stored_at });
     }
     let last = bind(database, include_str!("last_segment.sql"), &writer_binds(key))
         .doing(doing)?
@@ -198,7 +212,7 @@ fn insert_segment(
     stored: &StoredAs<'_>,
 ) -> Outcome<D1PreparedStatement> {
     let doing = "binding a segment";
-    let NewSegment { batch, parsed, author, received_at } = segment;
+    let NewSegment { batch, parsed, author, received_at, .. } = segment;
     let messages = message_indexes(parsed);
     let digest = parsed.digest.to_hex();
     let envelope = batch.envelope_line();
@@ -226,6 +240,18 @@ fn insert_segment(
         Bind::Text(&subjects),
     ];
     Ok(bind(database, include_str!("insert_segment.sql"), &values).doing(doing)?)
+}
+
+fn insert_leaf(
+    database: &D1Database,
+    segment: &NewSegment<'_>,
+    key: &BatchKey,
+    attempt: &str,
+) -> Outcome<D1PreparedStatement> {
+    let [project, execution, writer] = writer_binds(key);
+    let content = content(&segment.parsed.digest, &segment.batch.envelope_line());
+    let values = [project, execution, writer, Bind::Number(key.k), Bind::Text(&content), Bind::Text(attempt)];
+    Ok(bind(database, include_str!("insert_leaf.sql"), &values).doing("binding a log's entry")?)
 }
 
 fn merge_rollup(

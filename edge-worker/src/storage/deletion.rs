@@ -33,6 +33,7 @@ pub(crate) async fn delete_executions(env: &Env, project: &str, ids: &[String], 
             &[Bind::Text(project), Bind::Text(&ids), Bind::Number(now)],
         )
         .doing(doing)?,
+        bind(&database, include_str!("insert_deletion_leaves.sql"), &which()).doing(doing)?,
         bind(&database, include_str!("discard_bodies.sql"), &which()).doing(doing)?,
         bind(&database, include_str!("delete_segments.sql"), &which()).doing(doing)?,
         bind(&database, include_str!("delete_executions.sql"), &which()).doing(doing)?,

@@ -5,6 +5,8 @@ pub(crate) mod cipher;
 pub(crate) mod commit;
 pub(crate) mod deletion;
 pub(crate) mod executions;
+pub(crate) mod log;
 pub(crate) mod resealing;
 pub(crate) mod segments;
 mod statement;
+pub(crate) mod subject_keys;

@@ -1,6 +1,6 @@
 -- Whether the execution was deleted, who owns it and what stands under the batch's key, after an attempt
 -- that got no row back.
-SELECT t.deleted_at, e.subject, s.attempt, s.sha256, s.n, s.count, s.received_at, s.kid
+SELECT t.deleted_at, e.subject, s.attempt, s.sha256, s.n, s.count, s.received_at
 FROM (SELECT 1)
 LEFT JOIN tombstones t ON t.project_id = ?1 AND t.execution_id = ?2
 LEFT JOIN executions e ON e.project_id = ?1 AND e.id = ?2

@@ -5,6 +5,7 @@ use super::bodies::{body_key, delete, put_body};
 use super::cipher;
 use super::segments::{self, Body};
 use super::statement::{Bind, bind};
+use super::subject_keys::SubjectKey;
 use crate::failure::{Doing, Outcome};
 use crate::projects::random;
 use serde::{Deserialize, Serialize};
@@ -78,25 +79,26 @@ impl Row {
         let Some(segment) = segments::one(env, project, execution, &self.writer, self.k).await? else {
             return Ok(());
         };
-        let Body::Opened(body) = segment.load_body(env, project, execution).await? else { return Ok(()) };
+        let (body, key) = segment.load_with_key(env, project, execution).await?;
+        let Body::Opened(body) = body else { return Ok(()) };
         if segment.is_in_kv() {
-            self.move_in_kv(env, &body).await
+            self.move_in_kv(env, key.as_deref(), &body).await
         } else {
-            self.replace_in_row(env, &body).await
+            self.replace_in_row(env, key.as_deref(), &body).await
         }
     }
 
-    async fn replace_in_row(&self, env: &Env, body: &[u8]) -> Outcome<()> {
-        let sealed = cipher::seal(env, &self.place(&self.attempt), body).await?;
+    async fn replace_in_row(&self, env: &Env, key: Option<&SubjectKey>, body: &[u8]) -> Outcome<()> {
+        let sealed = cipher::seal(env, &self.place(&self.attempt), key, body).await?;
         let hex = hex_encode(&sealed.bytes);
         self.update(env, &self.attempt, &sealed.root, Some(&hex)).await.map(|_| ())
     }
 
     /// Values in KV are never overwritten: the new one stands beside the old until the row names it.
-    async fn move_in_kv(&self, env: &Env, body: &[u8]) -> Outcome<()> {
+    async fn move_in_kv(&self, env: &Env, key: Option<&SubjectKey>, body: &[u8]) -> Outcome<()> {
         let attempt = hex_encode(&random::<16>()?);
         let place = self.place(&attempt);
-        let sealed = cipher::seal(env, &place, body).await?;
+        let sealed = cipher::seal(env, &place, key, body).await?;
         put_body(env, &place, &sealed.bytes).await?;
         if !self.update(env, &attempt, &sealed.root, None).await? {
             delete(env, &body_key(&place)).await?;

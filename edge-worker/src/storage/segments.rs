@@ -3,8 +3,10 @@
 use super::bodies::read_body;
 use super::cipher;
 use super::statement::{Bind, bind};
+use super::subject_keys::SubjectKey;
 use crate::failure::{Doing, Outcome};
 use serde::Deserialize;
+use std::rc::Rc;
 use stepseal_protocol::at_rest::BodyPlace;
 use stepseal_protocol::encoding::hex_decode_any_case;
 use worker::Env;
@@ -35,6 +37,8 @@ pub(crate) enum Body {
     Absent,
     /// It is there and does not open in its row.
     Shut,
+    /// The key of its subject was destroyed.
+    Erased,
 }
 
 impl Body {
@@ -42,7 +46,7 @@ impl Body {
     pub(crate) fn opened(self) -> Option<Vec<u8>> {
         match self {
             Self::Opened(bytes) => Some(bytes),
-            Self::Absent | Self::Shut => None,
+            Self::Absent | Self::Shut | Self::Erased => None,
         }
     }
 }
@@ -121,6 +125,16 @@ async fn read(env: &Env, sql: &str, values: &[Bind<'_>], doing: &'static str) ->
 impl Segment {
     /// The body, opened.
     pub(crate) async fn load_body(&self, env: &Env, project: &str, execution: &str) -> Outcome<Body> {
+        Ok(self.load_with_key(env, project, execution).await?.0)
+    }
+
+    /// The body, and the subject's key that it took.
+    pub(super) async fn load_with_key(
+        &self,
+        env: &Env,
+        project: &str,
+        execution: &str,
+    ) -> Outcome<(Body, Option<Rc<SubjectKey>>)> {
         let (writer, k, attempt) = (self.writer.as_str(), self.k, self.attempt.as_str());
         let place = BodyPlace { project, execution, writer, k, attempt };
         let stored = match &self.body {
@@ -129,8 +143,8 @@ impl Segment {
             }
             None => read_body(env, &place).await?,
         };
-        let Some(stored) = stored else { return Ok(Body::Absent) };
-        Ok(cipher::open(env, &place, &stored).await?.map_or(Body::Shut, Body::Opened))
+        let Some(stored) = stored else { return Ok((Body::Absent, None)) };
+        cipher::open(env, &place, &stored).await
     }
 
     /// Whether the body is in KV.

@@ -14,8 +14,9 @@ pub const RETENTION_DEFAULT_DAYS: u32 = 90;
 const RETENTION_MAX_DAYS: u32 = 3_650;
 /// How long a tombstone stands, in milliseconds: twice the 30 days for which the SDK keeps its queue.
 pub const TOMBSTONE_LIFE_MS: u64 = 60 * 86_400_000;
-/// How long a deleted project is watched for batches of isolates that do not know yet, in milliseconds.
-const PROJECT_SETTLES_MS: u64 = 120_000;
+/// How long a deleted project, or a subject whose keys were destroyed, is watched for what isolates that do not know
+/// yet still write, in milliseconds.
+const SETTLES_MS: u64 = 120_000;
 const DAY_MS: u64 = 86_400_000;
 
 /// Whose executions a deletion is about.
@@ -41,10 +42,13 @@ impl DeletionKind {
     }
 
     /// Whether a deletion ordered at `ordered_at` is done at `now`, when nothing was left to delete.
-    pub const fn is_done(self, ordered_at: u64, now: u64) -> bool {
+    /// `had_keys`: the subject had keys of its own, or may have.
+    pub const fn is_done(self, ordered_at: u64, now: u64, had_keys: bool) -> bool {
+        let settled = now >= ordered_at + SETTLES_MS;
         match self {
-            Self::User | Self::Subject => true,
-            Self::Project => now >= ordered_at + PROJECT_SETTLES_MS,
+            Self::User => true,
+            Self::Subject => !had_keys || settled,
+            Self::Project => settled && !had_keys,
         }
     }
 }
@@ -139,8 +143,12 @@ mod tests {
         for wrong in ["{}", r#"{"user":"a","subject":"b"}"#, r#"{"user":""}"#] {
             assert_eq!(read(wrong).unwrap_err().code, Code::RequestMalformed, "{wrong}");
         }
-        assert!(DeletionKind::User.is_done(10, 10));
-        assert!(!DeletionKind::Project.is_done(10, 120_009));
-        assert!(DeletionKind::Project.is_done(10, 120_010));
+        assert!(DeletionKind::User.is_done(10, 10, false));
+        assert!(DeletionKind::Subject.is_done(10, 10, false));
+        assert!(!DeletionKind::Subject.is_done(10, 120_009, true));
+        assert!(DeletionKind::Subject.is_done(10, 120_010, true));
+        assert!(!DeletionKind::Project.is_done(10, 120_009, false));
+        assert!(!DeletionKind::Project.is_done(10, 120_010, true));
+        assert!(DeletionKind::Project.is_done(10, 120_010, false));
     }
 }

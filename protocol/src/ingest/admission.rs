@@ -11,6 +11,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::bucket::Allowance;
+use super::budget::Budget;
 
 /// What the worker knows of a project while it takes batches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,12 +30,24 @@ pub struct Project {
     pub publishable_key: String,
     /// Fair limits.
     pub limits: Limits,
+    /// The same of each session.
+    #[serde(default = "Limits::of_a_session")]
+    pub session_limits: Limits,
+    /// What it may store in a month.
+    #[serde(default)]
+    pub budget: Budget,
     /// When the last of `kids` was added, Unix ms; 0 for one that came with the project.
     #[serde(default)]
     pub newest_kid_at: u64,
     /// Number of the last generation that was ever made; a retired number is not used again.
     #[serde(default = "first_generation")]
     pub generation: u32,
+    /// Whether a person's bodies are sealed under a key of that person, which deleting destroys.
+    #[serde(default)]
+    pub subject_keys: bool,
+    /// Whether a page must solve Cloudflare's Turnstile to get a session from the worker.
+    #[serde(default)]
+    pub turnstile: bool,
     /// Days after which executions are deleted; 0 keeps them until somebody deletes them.
     #[serde(default)]
     pub retention_days: u32,
@@ -82,6 +95,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// A session's where nobody says otherwise: a quarter of a project's, so that no page uses it up alone.
+    pub const fn of_a_session() -> Self {
+        Self { bytes_per_s: 500_000, bytes_burst: 15_000_000, steps_per_s: 500, steps_burst: 15_000 }
+    }
+
     /// The bucket in bytes.
     pub const fn bytes(&self) -> Allowance {
         Allowance { rate: self.bytes_per_s, burst: self.bytes_burst }

@@ -46,6 +46,12 @@ impl Bucket {
         Ok(taken)
     }
 
+    /// When the bucket is full again, Unix ms: from then on it is as one that was never used.
+    pub const fn full_at(&self, allowance: Allowance) -> u64 {
+        let rate = if allowance.rate == 0 { 1 } else { allowance.rate };
+        self.at + self.missing_milli.div_ceil(rate)
+    }
+
     /// Whole tokens left.
     pub const fn level(&self, allowance: Allowance) -> u64 {
         (allowance.burst * 1_000).saturating_sub(self.missing_milli) / 1_000
@@ -75,6 +81,14 @@ mod tests {
         assert_eq!(bucket.take(TEN, 1_000, 1, 0), Err(Exhausted { retry_after_ms: 100 }));
         assert_eq!(bucket.take(TEN, 1_100, 1, 0), Ok(1));
         assert_eq!(bucket.take(TEN, 9_999_999, 100, 100), Ok(100));
+    }
+
+    #[test]
+    fn it_says_when_it_is_full_again() {
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.full_at(TEN), 0);
+        assert_eq!(bucket.take(TEN, 5_000, 25, 0), Ok(25));
+        assert_eq!(bucket.full_at(TEN), 7_500);
     }
 
     #[test]

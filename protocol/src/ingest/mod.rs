@@ -3,4 +3,5 @@
 
 pub mod admission;
 pub mod bucket;
+pub mod budget;
 pub mod receipt;

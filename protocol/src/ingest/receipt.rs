@@ -1,14 +1,13 @@
 //! Receipts: the worker's word that it stored a batch, and when.
 //!
-//! `r1.<stored at, Unix ms>.<base64url tag>`, the tag under the root that the batch's key derives from,
-//! over the batch's key and digest. A retry of the same batch gets the first receipt again.
+//! `r2.<stored at, Unix ms>.<base64url signature>`: Ed25519 under the project's signing key over
+//! [`receipt_text`](crate::transparency::receipt_text), so that whoever has the public key can check it. Ed25519
+//! gives one signature for one text: a retry of the same batch gets the first receipt again.
 
-use crate::digest::BodyDigest;
 use crate::encoding::base64url_encode;
 use crate::ids::{ExecutionId, ProjectId, WriterId};
-use crate::keys::Root;
 use std::format;
-use std::string::{String, ToString};
+use std::string::String;
 
 /// What identifies a stored batch: the key under which a retry is a no-op.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,14 +22,7 @@ pub struct BatchKey {
     pub k: u64,
 }
 
-/// The receipt for the batch under `key` with content `digest`, stored at `stored_at` (Unix ms).
-pub fn receipt(root: &Root, key: &BatchKey, digest: &BodyDigest, stored_at: u64) -> String {
-    let tag = root.purpose_key("receipt", Some(&key.project)).tag(&[
-        key.execution.as_str().as_bytes(),
-        key.writer.as_str().as_bytes(),
-        key.k.to_string().as_bytes(),
-        digest.as_bytes(),
-        stored_at.to_string().as_bytes(),
-    ]);
-    format!("r1.{stored_at}.{}", base64url_encode(&tag))
+/// The receipt of a batch that was stored at `stored_at` (Unix ms).
+pub fn receipt(stored_at: u64, signature: &[u8; 64]) -> String {
+    format!("r2.{stored_at}.{}", base64url_encode(signature))
 }

@@ -9,7 +9,7 @@ import type { PageContext } from "./page.ts";
 const ACTIONS = [
   "sign_in.begin", "sign_in.end", "project.create", "project.change", "project.delete", "key.create", "key.rotate", "key.revoke",
   "generation.add", "generation.retire", "denial.add", "denial.remove", "execution.read", "execution.verify", "execution.delete",
-  "person.delete", "retention.apply", "sender.reject",
+  "person.delete", "retention.apply", "project.export", "budget.warn", "budget.stop", "sender.reject",
 ];
 
 export function showAudit(context: PageContext): void {

@@ -6,6 +6,7 @@ import { copyButton, notice, time } from "../controls.ts";
 import { el, on, recorded, replaceChildren, type Child } from "../dom.ts";
 import { NOTHING } from "../format.ts";
 import type { PageContext } from "./page.ts";
+import { showUsage } from "./usage.ts";
 
 const DAY_MS = 86_400_000;
 const LIVES: readonly (readonly [string, string])[] = [["", "never expires"], ["30", "expires in 30 days"], ["90", "expires in 90 days"], ["365", "expires in a year"]];
@@ -15,10 +16,12 @@ export function showProject(context: PageContext): void {
   const problem = el("div", { "aria-live": "polite" });
   const settings = el("section", { class: "panel", "aria-label": "Settings" });
   const keys = el("section", { class: "panel", "aria-label": "API keys" });
-  replaceChildren(context.host, el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Project")), problem, settings, keys);
+  const usage = el("section", { class: "panel", "aria-label": "Usage" });
+  replaceChildren(context.host, el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Project")), problem, settings, keys, usage);
   const attempt = attempting(problem, context.signal);
   void attempt(async () => drawSettings(settings, await readProject(context.signal), attempt));
   new KeysPanel(keys, attempt, context.signal).start();
+  showUsage(usage, attempt, context.signal);
 }
 
 type Attempt = (act: () => Promise<void>) => Promise<void>;
@@ -40,10 +43,14 @@ function attempting(problem: HTMLElement, signal: AbortSignal): Attempt {
 function drawSettings(host: HTMLElement, project: Project, attempt: Attempt): void {
   const name = el("input", { id: "project-name", type: "text", value: project.name, autocomplete: "off" });
   const origins = el("input", { id: "project-origins", type: "text", value: project.origins.join(" "), autocomplete: "off", spellcheck: "false" });
+  const turnstile = el("input", { id: "project-turnstile", type: "checkbox", checked: project.turnstile });
+  const subjectKeys = el("input", { id: "project-subject-keys", type: "checkbox", checked: project.subject_keys });
   const paused = project.status === "paused";
   const redraw = (changed: Project) => drawSettings(host, changed, attempt);
   const form = el("form", { class: "fields" },
     field("project-name", "Name", name), field("project-origins", "Origins, separated by spaces", origins),
+    choice("project-turnstile", "Pages solve a Turnstile challenge before this server mints them a session", turnstile),
+    choice("project-subject-keys", "A key for each person, destroyed with that person's data", subjectKeys),
     el("div", { class: "actions-row" },
       el("button", { type: "submit", class: "primary" }, "Save"),
       on(el("button", { type: "button" }, paused ? "Resume" : "Pause"), {
@@ -54,7 +61,8 @@ function drawSettings(host: HTMLElement, project: Project, attempt: Attempt): vo
     submit: (event) => {
       event.preventDefault();
       const wanted = { name: name.value.trim(), origins: origins.value.split(/\s+/).filter((origin) => origin !== "") };
-      void attempt(async () => redraw(await changeProject(wanted)));
+      const choices = { turnstile: turnstile.checked, subject_keys: subjectKeys.checked };
+      void attempt(async () => redraw(await changeProject({ ...wanted, ...choices })));
     },
   });
   replaceChildren(host, el("h2", null, "Settings"), el("p", { class: "hint" }, "Project ", el("code", null, project.id), ". Changes hold everywhere within a minute."), form);
@@ -62,6 +70,10 @@ function drawSettings(host: HTMLElement, project: Project, attempt: Attempt): vo
 
 function field(id: string, label: string, control: HTMLElement): HTMLElement {
   return el("div", { class: "field" }, el("label", { for: id }, label), control);
+}
+
+function choice(id: string, label: string, control: HTMLElement): HTMLElement {
+  return el("div", { class: "field" }, el("label", { for: id }, control, " ", label));
 }
 
 // ---- keys ----

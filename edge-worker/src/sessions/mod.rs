@@ -1,6 +1,8 @@
 //! `POST /v1/sessions`: sessions for pages whose customer has no backend. The publishable key names the
 //! project, the request's Origin must be on its allow-list; what is minted is bound to that origin.
 
+mod turnstile;
+
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Fault, Outcome};
@@ -16,12 +18,16 @@ use stepseal_protocol::ingest::admission::Project;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::Request;
 
+/// A challenge's token has up to 2,048 characters.
 const REQUEST_MAX: usize = 4 * 1024;
 
 #[derive(Deserialize)]
 struct Wanted {
     publishable_key: String,
     install: String,
+    /// The token of a solved challenge, where the project asks for one.
+    #[serde(default)]
+    turnstile: Option<String>,
 }
 
 /// Mints a session for an anonymous page.
@@ -38,6 +44,10 @@ pub(crate) async fn mint(mut request: Request, call: &Call) -> Outcome<Reply> {
     let project_id = project_of_publishable_key(&wanted.publishable_key).ok_or_else(unknown)?;
     let project = store::project(call, &project_id).await?.ok_or_else(unknown)?;
     let origin = allowed_origin(&project, &wanted, header(&request, "origin"))?;
+    call.counted.borrow_mut().project = Some(project_id.clone());
+    if project.turnstile {
+        turnstile::check(&request, call, wanted.turnstile.as_deref(), &origin).await?;
+    }
     let (kid, root) = signing_key(&project, call)?;
     let session =
         mint_origin_session(&root, &project_id, &kid, &origin, &install, call.now / 1_000, random()?);

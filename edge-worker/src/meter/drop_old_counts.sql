@@ -1,0 +1,1 @@
+DELETE FROM counts WHERE day > '' AND day < ?1

@@ -1,0 +1,1 @@
+DELETE FROM session_buckets WHERE full_at <= ?1

@@ -1,0 +1,1 @@
+SELECT buckets FROM session_buckets WHERE session = ?1

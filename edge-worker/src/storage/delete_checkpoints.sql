@@ -1,0 +1,1 @@
+DELETE FROM checkpoints WHERE project_id = ?1

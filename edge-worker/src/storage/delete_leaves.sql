@@ -1,0 +1,1 @@
+DELETE FROM leaves WHERE project_id = ?1

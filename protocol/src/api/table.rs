@@ -1,0 +1,385 @@
+//! The table of routes.
+
+use super::Access::{Admin, AdminOrOperator, Anyone, Operator, Reader, Signature};
+use super::{Access, Body, Operation as Op, Parameter, Route};
+use crate::problem::Code;
+
+const JSON: &str = "application/json";
+const TEXT: &str = r#"{"type":"string"}"#;
+const TIME: &str = r#"{"type":"integer","minimum":0,"maximum":8640000000000000}"#;
+
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    schema: r#"{"type":"integer","minimum":1,"maximum":200,"default":50}"#,
+    about: "Rows of a page.",
+};
+const CURSOR: Parameter =
+    Parameter { name: "cursor", schema: TEXT, about: "`next_cursor` of the page before." };
+const FROM: Parameter = Parameter { name: "from", schema: TIME, about: "At or after, Unix ms." };
+const TO: Parameter = Parameter { name: "to", schema: TIME, about: "Before, Unix ms." };
+const PAGE: &[Parameter] = &[LIMIT, CURSOR];
+
+const fn text(name: &'static str, about: &'static str) -> Parameter {
+    Parameter { name, schema: TEXT, about }
+}
+
+const fn json(schema: &'static str) -> Body {
+    Body { media: JSON, schema, required: true }
+}
+
+const fn maybe_json(schema: &'static str) -> Body {
+    Body { media: JSON, schema, required: false }
+}
+
+const BYTES: Body = Body { media: "text/plain", schema: "", required: true };
+
+const fn route(
+    operation: Op,
+    method: &'static str,
+    path: &'static str,
+    access: Access,
+    about: &'static str,
+) -> Route {
+    Route {
+        operation,
+        method,
+        path,
+        access,
+        about,
+        query: &[],
+        body: None,
+        success: 200,
+        answers: JSON,
+        refusals: &[],
+    }
+}
+
+impl Route {
+    const fn query(mut self, query: &'static [Parameter]) -> Self {
+        self.query = query;
+        self
+    }
+
+    const fn body(mut self, body: Body) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    const fn success(mut self, status: u16) -> Self {
+        self.success = status;
+        self
+    }
+
+    const fn answers(mut self, media: &'static str) -> Self {
+        self.answers = media;
+        self
+    }
+
+    const fn refusals(mut self, refusals: &'static [Code]) -> Self {
+        self.refusals = refusals;
+        self
+    }
+}
+
+/// What any batch may be refused for.
+const BATCH_REFUSALS: &[Code] = &[
+    Code::EnvelopeMalformed,
+    Code::VersionUnsupported,
+    Code::TokenMalformed,
+    Code::HeaderMalformed,
+    Code::BodyMalformed,
+    Code::Utf8Invalid,
+    Code::NestingTooDeep,
+    Code::EventGap,
+    Code::TooManyEvents,
+    Code::KeyUnknown,
+    Code::SignatureInvalid,
+    Code::SessionExpired,
+    Code::SessionNotYetValid,
+    Code::TimestampOutsideWindow,
+    Code::KeyRetired,
+    Code::OriginMismatch,
+    Code::ScopeInsufficient,
+    Code::ProjectUnknown,
+    Code::ProjectPaused,
+    Code::SessionDenied,
+    Code::SubjectMismatch,
+    Code::BatchConflict,
+    Code::ExecutionDeleted,
+    Code::BodyTooLarge,
+    Code::InflatedTooLarge,
+    Code::RateLimited,
+    Code::BudgetExhausted,
+];
+const PAGE_REFUSALS: &[Code] = &[Code::ParameterUnknown, Code::ParameterInvalid, Code::CursorInvalid];
+const EXECUTION_REFUSALS: &[Code] = &[
+    Code::ParameterUnknown,
+    Code::ParameterInvalid,
+    Code::CursorInvalid,
+    Code::ExecutionNotFound,
+    Code::ExecutionDeleted,
+];
+const CHANGE_REFUSALS: &[Code] = &[
+    Code::RequestMalformed,
+    Code::BodyTooLarge,
+    Code::ProjectNotFound,
+    Code::ChangedMeanwhile,
+    Code::ListFull,
+];
+
+/// Every route but those of [`PROJECT_ROUTES`]; what is asked most stands first.
+pub(super) const ROUTES: &[Route] = &[
+    route(Op::SendBatch, "POST", "/v1/batches", Signature, "Stores a page's sealed batch (SPEC.md).")
+        .body(BYTES)
+        .refusals(BATCH_REFUSALS),
+    route(
+        Op::SendServerBatch,
+        "POST",
+        "/v1/server/batches",
+        Signature,
+        "Stores a backend's batch, signed as Standard Webhooks.",
+    )
+    .body(BYTES)
+    .refusals(BATCH_REFUSALS),
+    route(
+        Op::MintSession,
+        "POST",
+        "/v1/sessions",
+        Anyone,
+        "Mints a session for a page of an allowed origin.",
+    )
+    .body(json("SessionRequest"))
+    .refusals(&[
+        Code::RequestMalformed,
+        Code::ProjectUnknown,
+        Code::ProjectPaused,
+        Code::OriginNotAllowed,
+        Code::ChallengeFailed,
+        Code::ChallengeUnavailable,
+        Code::SessionDenied,
+        Code::BodyTooLarge,
+        Code::RateLimited,
+    ]),
+    route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions, newest start first.")
+        .query(&[
+            Parameter {
+                name: "status",
+                schema: r#"{"enum":["running","waiting","completed","failed","cancelled","abandoned"]}"#,
+                about: "Only this status.",
+            },
+            text("name", "Only this name, exactly."),
+            FROM,
+            TO,
+            LIMIT,
+            CURSOR,
+        ])
+        .refusals(PAGE_REFUSALS),
+    route(Op::ShowExecution, "GET", "/v1/executions/{execution}", Reader, "Shows one execution.")
+        .refusals(EXECUTION_REFUSALS),
+    route(
+        Op::DeleteExecution,
+        "DELETE",
+        "/v1/executions/{execution}",
+        Admin,
+        "Deletes an execution; late batches for it are refused.",
+    )
+    .refusals(&[Code::ExecutionNotFound, Code::ExecutionDeleted]),
+    route(
+        Op::ListSteps,
+        "GET",
+        "/v1/executions/{execution}/steps",
+        Reader,
+        "Lists an execution's steps, messages in place of their ranges.",
+    )
+    .query(PAGE)
+    .refusals(EXECUTION_REFUSALS),
+    route(
+        Op::VerifyExecution,
+        "GET",
+        "/v1/executions/{execution}/verify",
+        Reader,
+        "Says whether an execution is untouched and whole.",
+    )
+    .query(PAGE)
+    .refusals(EXECUTION_REFUSALS),
+    route(
+        Op::ShowMetrics,
+        "GET",
+        "/v1/metrics",
+        AdminOrOperator,
+        "Counters for Prometheus: an admin's project, or for the operator what belongs to none.",
+    )
+    .answers("text/plain; version=0.0.4"),
+    route(
+        Op::ListCheckpoints,
+        "GET",
+        "/v1/checkpoints",
+        Reader,
+        "Lists signed checkpoints of the log, largest first.",
+    )
+    .query(PAGE)
+    .refusals(PAGE_REFUSALS),
+    route(
+        Op::ShowLatestCheckpoint,
+        "GET",
+        "/v1/checkpoints/latest",
+        Reader,
+        "The last checkpoint, a signed note.",
+    )
+    .answers("text/plain")
+    .refusals(&[Code::ParameterUnknown, Code::CheckpointNotFound]),
+    route(
+        Op::ShowVerifierKey,
+        "GET",
+        "/v1/checkpoints/key",
+        Reader,
+        "The public key that verifies checkpoints and receipts.",
+    )
+    .answers("text/plain")
+    .refusals(&[Code::ParameterUnknown]),
+    route(
+        Op::Export,
+        "GET",
+        "/v1/export",
+        Reader,
+        "The log up to the last checkpoint with its batches, as NDJSON; `Link` names the next page.",
+    )
+    .query(PAGE)
+    .answers("application/x-ndjson")
+    .refusals(&[
+        Code::ParameterUnknown,
+        Code::ParameterInvalid,
+        Code::CursorInvalid,
+        Code::CheckpointNotFound,
+    ]),
+    route(Op::SignIn, "POST", "/v1/sign-in", Anyone, "Exchanges an API key for the dashboard's cookie.")
+        .body(json("SignInRequest"))
+        .refusals(&[
+            Code::RequestMalformed,
+            Code::CredentialInvalid,
+            Code::CrossSiteRequest,
+            Code::RoleInsufficient,
+            Code::BodyTooLarge,
+            Code::RateLimited,
+        ]),
+    route(Op::ShowSignIn, "GET", "/v1/sign-in", Anyone, "Says who is signed in; nobody is an answer too.")
+        .refusals(&[Code::CredentialInvalid, Code::CrossSiteRequest]),
+    route(Op::SignOut, "DELETE", "/v1/sign-in", Anyone, "Ends the sign-in.")
+        .refusals(&[Code::CredentialInvalid, Code::CrossSiteRequest]),
+    route(Op::ListProjects, "GET", "/v1/projects", Operator, "Lists all projects by id.")
+        .query(PAGE)
+        .refusals(PAGE_REFUSALS),
+    route(
+        Op::CreateProject,
+        "POST",
+        "/v1/projects",
+        Operator,
+        "Makes a project; its secrets are shown this once.",
+    )
+    .body(json("NewProject"))
+    .success(201)
+    .refusals(&[Code::RequestMalformed, Code::BodyTooLarge, Code::ProjectExists]),
+    route(Op::ShowHealth, "GET", "/healthz", Anyone, "Says that the worker answers."),
+    route(Op::ShowDocument, "GET", "/openapi.json", Anyone, "This document."),
+];
+
+/// Own routes that have a second, shorter path.
+pub(super) const OWN_ALIASES: &[(&str, &str)] =
+    &[("/v1/audit", "/audit"), ("/v1/audit/verify", "/audit/verify")];
+
+/// What administrators do with a project: under `/v1/project` an admin key with its own, under
+/// `/v1/projects/{project}` the operator with any.
+pub(super) const PROJECT_ROUTES: &[Route] = &[
+    route(Op::ShowProject, "GET", "", Reader, "Shows the project."),
+    route(
+        Op::ChangeProject,
+        "PATCH",
+        "",
+        Admin,
+        "Changes what is given. Limits are the operator's to change.",
+    )
+    .body(json("ProjectChange"))
+    .refusals(CHANGE_REFUSALS),
+    route(Op::DeleteProject, "DELETE", "", Operator, "Deletes a project; its id stays taken.")
+        .success(202)
+        .refusals(CHANGE_REFUSALS),
+    route(Op::ListKeys, "GET", "/keys", Admin, "Lists API keys, without the keys themselves."),
+    route(Op::CreateKey, "POST", "/keys", Admin, "Makes an API key; it is shown this once.")
+        .body(json("NewKey"))
+        .success(201)
+        .refusals(CHANGE_REFUSALS),
+    route(Op::RevokeKey, "DELETE", "/keys/{key}", Admin, "Revokes an API key.")
+        .refusals(&[Code::KeyNotFound]),
+    route(
+        Op::RotateKey,
+        "POST",
+        "/keys/{key}/rotate",
+        Admin,
+        "Replaces an API key; the old one goes on for a while.",
+    )
+    .body(maybe_json("KeyRotation"))
+    .success(201)
+    .refusals(&[Code::RequestMalformed, Code::BodyTooLarge, Code::KeyNotFound, Code::KeyEnded]),
+    route(
+        Op::AddGeneration,
+        "POST",
+        "/generations",
+        Admin,
+        "Adds a key generation and shows its project secret, this once.",
+    )
+    .success(201)
+    .refusals(CHANGE_REFUSALS),
+    route(Op::RetireGeneration, "DELETE", "/generations/{kid}", Admin, "Retires a key generation.").refusals(
+        &[Code::GenerationNotFound, Code::LastGeneration, Code::ProjectNotFound, Code::ChangedMeanwhile],
+    ),
+    route(Op::ListDenials, "GET", "/denials", Admin, "Lists denied sessions and subjects.")
+        .refusals(&[Code::ProjectNotFound]),
+    route(Op::AddDenial, "POST", "/denials", Admin, "Denies a session or subject.")
+        .body(json("DenialRequest"))
+        .success(201)
+        .refusals(CHANGE_REFUSALS),
+    route(Op::RemoveDenial, "DELETE", "/denials", Admin, "Takes a denial back.")
+        .query(&[text("session", "The session."), text("subject", "The subject.")])
+        .refusals(&[
+            Code::RequestMalformed,
+            Code::ParameterUnknown,
+            Code::DenialNotFound,
+            Code::ProjectNotFound,
+            Code::ChangedMeanwhile,
+        ]),
+    route(Op::ListDeletions, "GET", "/deletions", Admin, "Lists the last hundred deletions."),
+    route(Op::OrderDeletion, "POST", "/deletions", Admin, "Deletes everything of a user or subject.")
+        .body(json("DeletionRequest"))
+        .success(202)
+        .refusals(CHANGE_REFUSALS),
+    route(Op::ListAudit, "GET", "/audit", Admin, "Lists the audit log, newest first.")
+        .query(&[
+            text("action", "Only this action."),
+            text("actor", "Only of this actor."),
+            text("target", "Only to this target."),
+            FROM,
+            TO,
+            LIMIT,
+            CURSOR,
+        ])
+        .refusals(PAGE_REFUSALS),
+    route(Op::VerifyAudit, "GET", "/audit/verify", Admin, "Says whether the audit log is whole.")
+        .query(&[
+            Parameter {
+                name: "seq",
+                schema: r#"{"type":"integer","minimum":1}"#,
+                about: "Number of an entry that was noted.",
+            },
+            text("hash", "Hash of that entry."),
+            CURSOR,
+        ])
+        .refusals(PAGE_REFUSALS),
+    route(
+        Op::ShowUsage,
+        "GET",
+        "/usage",
+        Admin,
+        "Shows the month's use and budget, outcomes by day and the ledger.",
+    )
+    .refusals(&[Code::ProjectNotFound]),
+];
