@@ -6,9 +6,8 @@ use alloc::vec::Vec;
 use sha2::block_api::compress256;
 
 /// The initial state (FIPS 180-4, section 5.3.3).
-const INITIAL: [u32; 8] = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-];
+const INITIAL: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// SHA-256 of `parts`, one after the other. The compression is `sha2`'s; what it has around it for every hash that there
 /// is would weigh three times as much in the page.

@@ -67,7 +67,14 @@ pub extern "C" fn time(now: f64, wall: f64) {
 /// Starts the instance, once, before anything else. Input: 32 random bytes and the name of the queue. `rate` is the part
 /// of all executions that is recorded, where 2^32 - 1 is all.
 #[unsafe(no_mangle)]
-pub extern "C" fn start(len: usize, events_max: usize, bytes_max: usize, wait_max_ms: f64, host: u32, rate: u32) {
+pub extern "C" fn start(
+    len: usize,
+    events_max: usize,
+    bytes_max: usize,
+    wait_max_ms: f64,
+    host: u32,
+    rate: u32,
+) {
     let Some((seed, queue, _, recorder)) = state().secret_and_text(len) else { return };
     let config = Config {
         batch_events_max: events_max,

@@ -53,7 +53,8 @@ unsafe impl GlobalAlloc for Blocks {
             *first = unsafe { *block };
             return block.cast();
         }
-        let start = if *fresh == 0 { (&raw const __heap_base as usize).next_multiple_of(BLOCK_MIN) } else { *fresh };
+        let start =
+            if *fresh == 0 { (&raw const __heap_base as usize).next_multiple_of(BLOCK_MIN) } else { *fresh };
         let Some(end) = start.checked_add(size) else { return core::ptr::null_mut() };
         let missing = end.div_ceil(PAGE).saturating_sub(memory_size::<0>());
         if missing > 0 && memory_grow::<0>(missing) == usize::MAX {

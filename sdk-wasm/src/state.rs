@@ -33,7 +33,10 @@ impl State {
     }
 
     /// The secret that stands before its text in the input, from which it is wiped, the text, and the place of the recorder.
-    pub(crate) fn secret_and_text(&mut self, len: usize) -> Option<([u8; KEY_LEN], &str, Moment, &mut Option<Recorder>)> {
+    pub(crate) fn secret_and_text(
+        &mut self,
+        len: usize,
+    ) -> Option<([u8; KEY_LEN], &str, Moment, &mut Option<Recorder>)> {
         let (place, rest) = self.input.get_mut(..len)?.split_first_chunk_mut()?;
         let secret = core::mem::replace(place, [0; KEY_LEN]);
         Some((secret, text(rest), self.now, &mut self.recorder))

@@ -30,7 +30,9 @@ impl Recorder {
     pub fn restore(&mut self, key: &str, value: &str, now: Moment) {
         let queue = self.shared.journal.last_adopted();
         let Some((kind, mut rest)) = key.split_at_checked(1) else { return };
-        let Some(number) = read_number(&mut rest, b'.').and_then(|number| u32::try_from(number).ok()) else { return };
+        let Some(number) = read_number(&mut rest, b'.').and_then(|number| u32::try_from(number).ok()) else {
+            return;
+        };
         if kind == "p" {
             return self.restore_part(queue, number, rest, value);
         }
@@ -38,7 +40,11 @@ impl Recorder {
         if self.shared.owners.may_send(batch.owner) {
             // The page that held it back cannot decide any more, unless another goes on with the execution.
             let held = batch.held && self.writers.iter().any(|slot| slot.is_held(&batch.execution));
-            if kind == "o" { self.adopt_writer(batch, held, now) } else { self.adopt_batch(batch, held, now.wall_ms) }
+            if kind == "o" {
+                self.adopt_writer(batch, held, now);
+            } else {
+                self.adopt_batch(batch, held, now.wall_ms);
+            }
         }
     }
 
@@ -88,7 +94,8 @@ impl Recorder {
         let (mut n, mut lines) = (n, value);
         let (Some(n), Some(at)) = (read_number(&mut n, b'.'), read_number(&mut lines, b'\n')) else { return };
         let mut writers = self.writers.iter_mut().filter_map(Slot::writer_mut);
-        let is_meant = |writer: &&mut Writer| writer.batch().queue == queue && writer.batch().number == number;
+        let is_meant =
+            |writer: &&mut Writer| writer.batch().queue == queue && writer.batch().number == number;
         if let Some(writer) = writers.find(is_meant) {
             self.shared.tally.restored(writer.restore(n, at, lines));
         }

@@ -106,7 +106,20 @@ enum Surrogate {
 /// What follows a backslash.
 fn surrogate(rest: &[u8]) -> Surrogate {
     match rest {
-        [b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', _, _, b'\\', b'u', b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', _, _, ..] => Surrogate::Pair,
+        [
+            b'u',
+            b'd' | b'D',
+            b'8' | b'9' | b'a' | b'b' | b'A' | b'B',
+            _,
+            _,
+            b'\\',
+            b'u',
+            b'd' | b'D',
+            b'c'..=b'f' | b'C'..=b'F',
+            _,
+            _,
+            ..,
+        ] => Surrogate::Pair,
         [b'u', b'd' | b'D', b'8'..=b'f', _, _, ..] => Surrogate::Half,
         _ => Surrogate::None,
     }
@@ -138,7 +151,21 @@ mod tests {
     #[test]
     fn what_would_break_the_line_is_refused() {
         for text in [
-            "", "!", "{", "}", "[]", "1", "null", "{} ", " {}", "{}}", "{\"a\":\"\n\"}", "{\"a\":\"", "{\"a\":[1}", "{\"a\":\"\\", "{\"a\":\"\\ud83d",
+            "",
+            "!",
+            "{",
+            "}",
+            "[]",
+            "1",
+            "null",
+            "{} ",
+            " {}",
+            "{}}",
+            "{\"a\":\"\n\"}",
+            "{\"a\":\"",
+            "{\"a\":[1}",
+            "{\"a\":\"\\",
+            "{\"a\":\"\\ud83d",
         ] {
             assert_eq!(captured(text), Err(Malformed), "{text}");
         }

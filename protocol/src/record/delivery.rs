@@ -5,6 +5,7 @@ use super::outbox::{Entry, Flight};
 use super::outcome::{Outcome, Reply, judge};
 use super::recorder::{Moment, Recorder, Slot, Turn};
 use super::shared::Shared;
+use super::writer::Writer;
 use crate::envelope::seal;
 use crate::limits::{ENVELOPE_LINE_MAX, KEEPALIVE_BUDGET};
 use alloc::vec::Vec;
@@ -194,7 +195,7 @@ impl Recorder {
     /// Until when there is nothing to do unless something happens.
     fn wait(&self, now: u64) -> Action {
         let writers = self.writers.iter().filter_map(Slot::writer);
-        let lines = writers.filter_map(|writer| writer.waiting_since());
+        let lines = writers.filter_map(Writer::waiting_since);
         let cut_at = lines.min().map(|since| since.saturating_add(self.batch_wait_max_ms));
         let can_send = self.has_work(now)
             && self.may_send()

@@ -141,7 +141,15 @@ impl Journal {
     }
 
     #[inline(never)]
-    fn write(&self, out: &mut Vec<u8>, kind: u8, batch: &Batch, n: Option<u64>, about: &[u8], content: &[u8]) {
+    fn write(
+        &self,
+        out: &mut Vec<u8>,
+        kind: u8,
+        batch: &Batch,
+        n: Option<u64>,
+        about: &[u8],
+        content: &[u8],
+    ) {
         let key = self.key(batch.queue, kind, batch.number, n);
         change(out, &key, length(about.len() + content.len()));
         line::bytes(out, about);
@@ -203,7 +211,9 @@ fn about(batch: &Batch, count: u64, owners: &Owners) -> Vec<u8> {
         line::number(&mut out, number);
         out.push(b' ');
     }
-    for text in [batch.id.as_bytes(), batch.execution.as_bytes(), batch.writer.as_bytes(), batch.prev.as_bytes()] {
+    for text in
+        [batch.id.as_bytes(), batch.execution.as_bytes(), batch.writer.as_bytes(), batch.prev.as_bytes()]
+    {
         line::bytes(&mut out, text);
         out.push(b' ');
     }

@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn a_value_ends_where_it_ends() {
-        for (text, end) in [("12", 2), ("\"a\\\\\",", 5), ("[1,[2]],", 7), ("{\"b\":\"]\"},", 9), ("-1.5}", 4), ("null]", 4)] {
+        for (text, end) in
+            [("12", 2), ("\"a\\\\\",", 5), ("[1,[2]],", 7), ("{\"b\":\"]\"},", 9), ("-1.5}", 4), ("null]", 4)]
+        {
             assert_eq!(end_of_value(text.as_bytes(), 0), end, "{text}");
         }
     }

@@ -128,7 +128,12 @@ mod tests {
             WriterId::parse(&"w".repeat(32)).unwrap(),
         );
         (batch.k, batch.n, batch.prev) = (longest, longest, prev_of(b""));
-        let about = About { clock_offset_ms: i64::MIN, lost: longest, sdk: "stepseal-test/1234567890.12345-b", fin: true };
+        let about = About {
+            clock_offset_ms: i64::MIN,
+            lost: longest,
+            sdk: "stepseal-test/1234567890.12345-b",
+            fin: true,
+        };
         let mut out = Vec::new();
         header(&mut out, &batch, &about);
         assert!(out.len() <= HEADER_MAX, "{}", out.len());

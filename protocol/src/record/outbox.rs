@@ -186,7 +186,8 @@ impl Outbox {
     pub(super) fn next_at_exit(&self, may: &dyn Fn(&Entry) -> bool) -> Option<u32> {
         let mut next: Option<&Entry> = None;
         for entry in &self.entries {
-            let is_kept_alive = self.flights.iter().any(|flight| flight.keepalive && flight.entry == entry.key);
+            let is_kept_alive =
+                self.flights.iter().any(|flight| flight.keepalive && flight.entry == entry.key);
             if !is_kept_alive && may(entry) && (next.is_none() || entry.batch.last) {
                 next = Some(entry);
             }
@@ -239,10 +240,11 @@ impl Outbox {
         let is_whole = |entry: &&Entry| {
             let mut has_end = false;
             // What may have been sent stays: its digest is known elsewhere.
-            let is_idle = self.entries.iter().filter(|other| other.batch.is_beside(&entry.batch)).all(|other| {
-                has_end |= other.batch.last;
-                other.attempts == 0 && !other.is_emptied
-            });
+            let is_idle =
+                self.entries.iter().filter(|other| other.batch.is_beside(&entry.batch)).all(|other| {
+                    has_end |= other.batch.last;
+                    other.attempts == 0 && !other.is_emptied
+                });
             is_idle && has_end
         };
         let Batch { execution, writer, .. } = *self.entries.iter().find(is_whole)?.batch;

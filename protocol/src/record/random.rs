@@ -5,7 +5,7 @@ use crate::ids::{BatchId, WriterId};
 use alloc::vec::Vec;
 
 /// Names and delays that differ from everybody else's. Half of the seed stands in each batch id, the other half moves on
-/// from draw to draw (SplitMix64, Steele et al. 2014): nothing here is secret, and a test that knows the seed can foretell it.
+/// from draw to draw (`SplitMix64`, Steele et al. 2014): nothing here is secret, and a test that knows the seed can foretell it.
 pub(super) struct Random {
     own: [u8; 8],
     state: u64,

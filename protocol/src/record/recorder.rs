@@ -29,6 +29,7 @@ pub(super) const RUNNING: &str = ",\"state\":\"running\"}";
 
 /// How a recorder works.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact about the host, independent of the others")]
 pub struct Config {
     /// Most events of a batch, 1 to [`EVENTS_MAX`].
     pub batch_events_max: usize,
@@ -276,7 +277,9 @@ impl Recorder {
             let events = self.let_go(true, &is_held);
             return self.shared.tally.handed_over(events);
         }
-        for writer in self.writers.iter_mut().filter_map(Slot::writer_mut).filter(|writer| is_held(writer.batch())) {
+        for writer in
+            self.writers.iter_mut().filter_map(Slot::writer_mut).filter(|writer| is_held(writer.batch()))
+        {
             writer.release();
         }
         for entry in self.shared.outbox.entries_mut().iter_mut().filter(|entry| is_held(&entry.batch)) {
@@ -332,9 +335,10 @@ impl Recorder {
     /// Whether everything up to `mark` has its fate that this session may send.
     pub fn is_settled(&self, mark: Mark) -> bool {
         let Shared { outbox, owners, .. } = &self.shared;
-        outbox.entries().iter().all(|Entry { key, batch, .. }| {
-            *key >= mark.0 || batch.held || !owners.may_send(batch.owner)
-        })
+        outbox
+            .entries()
+            .iter()
+            .all(|Entry { key, batch, .. }| *key >= mark.0 || batch.held || !owners.may_send(batch.owner))
     }
 
     /// Whether nothing can be sent any more: the session is over and the host has no means to get another.

@@ -56,7 +56,9 @@ impl Host {
     fn give_session(&mut self, token: &str) {
         let expires_at = self.now.wall_ms + 900_000;
         let key = SessionKey::from_bytes(KEY);
-        self.recorder.accept_session(token, key, expires_at, Some(self.now.wall_ms), OWNER, self.now).unwrap();
+        self.recorder
+            .accept_session(token, key, expires_at, Some(self.now.wall_ms), OWNER, self.now)
+            .unwrap();
     }
 
     fn open(&mut self) -> Handle {
@@ -222,7 +224,10 @@ fn another_writer_says_who_it_is_and_that_it_has_done() {
     let sent = host.store_all();
     assert_ne!(sent[0].header["w"], sent[1].header["w"]);
     for (batch, types) in sent.iter().zip([["log"], ["state"]]) {
-        assert_eq!((batch.header["w"].as_str().unwrap().len(), batch.header["fin"].as_bool()), (32, Some(true)));
+        assert_eq!(
+            (batch.header["w"].as_str().unwrap().len(), batch.header["fin"].as_bool()),
+            (32, Some(true))
+        );
         assert_eq!(batch.types(), types);
     }
     assert_eq!(host.reasons(), [("execution_ended".into(), 1)]);
@@ -754,7 +759,11 @@ struct Server {
 impl Server {
     fn store(&mut self, sent: &Sent) -> &'static str {
         let key = sent.key();
-        assert_eq!(*self.ids.entry(sent.id.clone()).or_insert_with(|| key.clone()), key, "a batch keeps its id");
+        assert_eq!(
+            *self.ids.entry(sent.id.clone()).or_insert_with(|| key.clone()),
+            key,
+            "a batch keeps its id"
+        );
         if let Some(body) = self.bodies.get(&key) {
             assert_eq!(body, &sent.body, "a batch's bytes never change");
             "duplicate"

@@ -114,6 +114,10 @@ pub(super) struct Unsaved<'a> {
     pub(super) batch: &'a Batch,
 }
 
+#[allow(
+    clippy::unnecessary_box_returns,
+    reason = "a page pays for every place that moves a writer; wasm's is below the lint's size"
+)]
 impl Writer {
     #[inline(never)]
     pub(super) fn new(batch: Box<Batch>) -> Box<Self> {
@@ -238,7 +242,8 @@ impl Writer {
     fn cut_batch(&mut self, last: bool, fin: bool, shared: &mut Shared) {
         self.forget_lines(&mut shared.journal);
         let batch = &mut self.batch;
-        let about = About { clock_offset_ms: shared.clock.offset_ms(), lost: shared.lost, sdk: shared.sdk, fin };
+        let about =
+            About { clock_offset_ms: shared.clock.offset_ms(), lost: shared.lost, sdk: shared.sdk, fin };
         let mut body = Vec::with_capacity(HEADER_MAX + batch.body.len());
         line::header(&mut body, batch, &about);
         body.append(&mut batch.body);

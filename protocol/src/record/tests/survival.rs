@@ -3,9 +3,7 @@
 use super::{EXECUTION, KEY, OWNER, Sent, Server, TOKEN, WALL, execution, refused, stored};
 use crate::ids::ExecutionId;
 use crate::keys::SessionKey;
-use crate::record::{
-    Action, Attempt, Config, EventType, Handle, Moment, Recorder, Role, Sampling,
-};
+use crate::record::{Action, Attempt, Config, EventType, Handle, Moment, Recorder, Role, Sampling};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde_json::{Value, json};
@@ -37,7 +35,9 @@ impl Page {
     fn sign_in(&mut self, owners: &str) {
         let key = SessionKey::from_bytes(KEY);
         let expires_at = self.now.wall_ms + 900_000;
-        self.recorder.accept_session(TOKEN, key, expires_at, Some(self.now.wall_ms), owners, self.now).unwrap();
+        self.recorder
+            .accept_session(TOKEN, key, expires_at, Some(self.now.wall_ms), owners, self.now)
+            .unwrap();
     }
 
     fn start(&mut self) -> Handle {
@@ -79,13 +79,19 @@ impl Page {
         let mut queues: Vec<&str> = store.keys().map(|key| key.split_once('/').unwrap().0).collect();
         queues.dedup();
         queues.retain(|queue| *queue != own);
-        queues.into_iter().map(|queue| {
-            let number = self.recorder.adopt(queue);
-            for (key, value) in store.iter().filter_map(|(key, value)| Some((key.strip_prefix(queue)?.strip_prefix('/')?, value))) {
-                self.recorder.restore(key, core::str::from_utf8(value).unwrap(), self.now);
-            }
-            number
-        }).collect()
+        queues
+            .into_iter()
+            .map(|queue| {
+                let number = self.recorder.adopt(queue);
+                for (key, value) in store
+                    .iter()
+                    .filter_map(|(key, value)| Some((key.strip_prefix(queue)?.strip_prefix('/')?, value)))
+                {
+                    self.recorder.restore(key, core::str::from_utf8(value).unwrap(), self.now);
+                }
+                number
+            })
+            .collect()
     }
 
     /// Sends everything there is, to a server that stores it, until there is nothing more to do.
@@ -118,7 +124,8 @@ impl Page {
 fn apply(store: &mut Store, mut changes: &[u8]) {
     while !changes.is_empty() {
         let (lengths, rest) = changes.split_at(8);
-        let [key_len, value_len] = [0, 4].map(|at| u32::from_le_bytes(lengths[at..at + 4].try_into().unwrap()));
+        let [key_len, value_len] =
+            [0, 4].map(|at| u32::from_le_bytes(lengths[at..at + 4].try_into().unwrap()));
         let (key, rest) = rest.split_at(key_len as usize);
         let key = String::from_utf8(key.to_vec()).unwrap();
         changes = rest;
@@ -185,7 +192,10 @@ fn the_next_page_delivers_what_a_dead_one_left_and_ends_its_execution() {
     assert_eq!(sent.iter().map(Sent::numbers).collect::<Vec<_>>(), [vec![0, 1], vec![2, 3], vec![4]]);
     assert_eq!((events[3]["id"].as_str(), events[4]["t"].as_str()), (Some("3"), Some("end")));
     let end = events[4];
-    assert_eq!((&end["status"], &end["adopted"], &end["last"]), (&json!("cancelled"), &json!(true), &json!(4)));
+    assert_eq!(
+        (&end["status"], &end["adopted"], &end["last"]),
+        (&json!("cancelled"), &json!(true), &json!(4))
+    );
     assert_eq!((&end["error"]["type"], &end["at"]), (&json!("page_closed"), &json!(WALL)));
     assert_eq!(sent[1].header["prev"], crate::digest::BodyDigest::of(&sent[0].body).to_base64url());
     assert!(queues.into_iter().all(|queue| next.recorder.is_drained(queue)));
@@ -208,9 +218,15 @@ fn an_execution_that_is_resumed_goes_on_under_another_writer() {
     next.end(run, "completed");
     // Ended already or not: what counts is that somebody goes on with it within the grace.
     let sent = next.deliver(&mut store);
-    let of = |writer: &str| sent.iter().filter(|batch| batch.header["w"].as_str().unwrap_or("") == writer).collect::<Vec<_>>();
+    let of = |writer: &str| {
+        sent.iter().filter(|batch| batch.header["w"].as_str().unwrap_or("") == writer).collect::<Vec<_>>()
+    };
     let old = of("");
-    assert_eq!(old.iter().flat_map(|batch| batch.types()).collect::<Vec<_>>(), ["start", "end"], "a grace later");
+    assert_eq!(
+        old.iter().flat_map(|batch| batch.types()).collect::<Vec<_>>(),
+        ["start", "end"],
+        "a grace later"
+    );
 
     let mut store = Store::new();
     let mut dead = Page::durable("a");
@@ -297,10 +313,18 @@ fn what_nobody_claims_in_thirty_days_is_dropped() {
 
 #[test]
 fn unreadable_entries_are_ignored() {
-    let store: Store = [("b1", "nonsense"), ("b2", "bat_0000000000000001 1\n"), ("w0", ""), ("l0", "x"), ("l0.1", "x"), ("", "x"), ("é", "x")]
-        .into_iter()
-        .map(|(key, value)| (format!("a/{key}"), value.as_bytes().to_vec()))
-        .collect();
+    let store: Store = [
+        ("b1", "nonsense"),
+        ("b2", "bat_0000000000000001 1\n"),
+        ("w0", ""),
+        ("l0", "x"),
+        ("l0.1", "x"),
+        ("", "x"),
+        ("é", "x"),
+    ]
+    .into_iter()
+    .map(|(key, value)| (format!("a/{key}"), value.as_bytes().to_vec()))
+    .collect();
     let mut next = Page::durable("b");
     next.sign_in(OWNER);
     next.adopt_all(&store, "b");
@@ -323,7 +347,9 @@ fn a_page_that_comes_back_after_it_was_taken_for_dead_begins_anew() {
     assert_eq!(frozen.pending(), 0, "its events are the other's");
     frozen.record(run, EventType::Step, &json!({ "id": "1" }));
     assert_eq!(frozen.recorder.reasons(), [("execution_ended".into(), 1)]);
-    let run = frozen.recorder.open(ExecutionId::parse("run_0123456789abcdef0123456789abcdee").unwrap(), Role::Starter);
+    let run = frozen
+        .recorder
+        .open(ExecutionId::parse("run_0123456789abcdef0123456789abcdee").unwrap(), Role::Starter);
     frozen.end(run, "completed");
     assert_eq!(frozen.deliver(&mut store).len(), 1);
     assert!(store.is_empty());
@@ -354,13 +380,19 @@ fn when_the_store_is_full_the_oldest_ended_executions_lose_their_contents_first(
         of_execution.flat_map(Sent::types).filter(|t| *t == "drop").count()
     };
     assert_eq!([0, 1, 2, 3].map(drops), [3, 3, 3, 0], "the oldest went first, and no more than had to");
-    let body = |execution: &str| sent.iter().filter(|batch| batch.header["x"] == execution).map(|batch| batch.body.len()).sum::<usize>();
+    let body = |execution: &str| {
+        sent.iter()
+            .filter(|batch| batch.header["x"] == execution)
+            .map(|batch| batch.body.len())
+            .sum::<usize>()
+    };
     assert!(body(EXECUTION) > 50_000, "one that runs keeps its contents");
     assert_eq!(page.recorder.reasons(), [("queue_full".into(), 9)]);
     assert_eq!(page.recorder.counts().stored, 2 + 4 * 5 - 9);
     let mut chains: BTreeMap<String, String> = BTreeMap::new();
     for batch in &sent {
-        let prev = chains.insert(batch.header["x"].to_string(), crate::digest::BodyDigest::of(&batch.body).to_base64url());
+        let prev = chains
+            .insert(batch.header["x"].to_string(), crate::digest::BodyDigest::of(&batch.body).to_base64url());
         assert_eq!(batch.header["prev"].as_str(), Some(prev.unwrap_or_default().as_str()), "the chain holds");
     }
 }
@@ -448,7 +480,10 @@ fn only_one_of_several_recorders_sends() {
     let config = Config { turns: true, ..Config::new("test/1") };
     let mut page = Page::open(config, "a", Moment { monotonic_ms: 0, wall_ms: WALL });
     page.sign_in(OWNER);
-    assert!(matches!(page.recorder.next_action(page.now), Action::Rest), "nobody asks for a turn without need");
+    assert!(
+        matches!(page.recorder.next_action(page.now), Action::Rest),
+        "nobody asks for a turn without need"
+    );
     let run = page.start();
     page.end(run, "completed");
     assert!(matches!(page.recorder.next_action(page.now), Action::TakeTurn));
@@ -526,7 +561,11 @@ mod pages_that_die_anywhere {
                 }
                 6 => {
                     if let Some(attempt) = self.flying.pop() {
-                        let code = if luck & 16 == 0 { refused(503, "") } else { refused(200, self.server.store(&Sent::read(&attempt))) };
+                        let code = if luck & 16 == 0 {
+                            refused(503, "")
+                        } else {
+                            refused(200, self.server.store(&Sent::read(&attempt)))
+                        };
                         self.page.recorder.settle(attempt.id, &code, 20, self.page.now);
                     }
                 }
