@@ -26,6 +26,7 @@ export type {
   RedactableEvent,
   RedactionKind,
   RedactionOptions,
+  RedactionRules,
   Session,
   SessionSource,
   StepKind,

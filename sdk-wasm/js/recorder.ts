@@ -29,14 +29,14 @@ export class Recorder extends EventTarget {
    * Starts a recorder. It is ready when this resolves: the first session is got meanwhile, and its absence is
    * retried. If the core cannot be loaded (a content security policy without `'wasm-unsafe-eval'`, say), this
    * resolves all the same, to a recorder that records nothing and says why in its {@link status}.
-   * @throws TypeError if the options cannot work: no endpoint, one that others can read along, no session, a
-   *   redaction rule that cannot be read
+   * @throws TypeError if the options cannot work: no endpoint, one that others can read along, no session, or
+   *   redaction that is no rules
    */
   static async start(options: RecorderOptions): Promise<Recorder> {
     const endpoint = secureUrl(options.endpoint);
     const provider = sessionProvider(options.session, endpoint);
     const { rate, keep_failures } = checkedSample(options.sample);
-    const redaction = await Redaction.from(options.redaction);
+    const redaction = new Redaction(options.redaction);
     const batch = { ...BATCH, ...options.batch };
     const stores = options.storage !== "memory" && canPersist();
     const queue = randomHex(8);

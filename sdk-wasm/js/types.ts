@@ -48,8 +48,8 @@ export interface RecorderOptions {
      */
     keep_failures?: boolean;
   };
-  /** What must not leave the page. Default: secrets, e-mail addresses and card numbers. */
-  redaction?: RedactionOptions;
+  /** What must not leave the page, made by `rules` of `stepseal/redaction`. Default: secrets, e-mail addresses and card numbers. */
+  redaction?: RedactionRules;
   /** False: nothing is recorded until {@link Recorder.consent}. Default true. */
   consent?: boolean;
   batch?: {
@@ -98,6 +98,11 @@ export interface RedactionOptions {
    * to have it dropped. Of a start or an end the structure stays. An event for which it throws is dropped.
    */
   hook?: (event: RedactableEvent) => object | null | undefined | void;
+}
+
+/** Rules as a recorder takes them. */
+export interface RedactionRules {
+  readonly kinds: Partial<Record<RedactionKind, boolean>>;
 }
 
 /** An event's fields, and its type. */

@@ -94,8 +94,8 @@ const makeDetectors = (): Detector[] => [
   ["card", /\b(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})\b/g, card],
 ];
 
-/** Everything in `json` that is of one of the kinds wanted, in order; what lies within another comes after it. */
-export function findSecrets(json: string, isWanted: (kind: RedactionKind) => boolean): Hit[] {
+/** Everything in `json`, but what is of a kind that is turned off, in order; what lies within another comes after it. */
+export function findSecrets(json: string, kinds: Partial<Record<RedactionKind, boolean>> = {}): Hit[] {
   const text = searched(json);
   const hits: Hit[] = [];
   for (const [kind, pattern, place] of (detectors ??= makeDetectors())) {
@@ -105,7 +105,7 @@ export function findSecrets(json: string, isWanted: (kind: RedactionKind) => boo
       if (!found) continue;
       const [start, end] = found;
       const of = kind === "secret" && match[1] ? "authorization" : kind;
-      if (isWanted(of)) hits.push({ start, end, kind: of });
+      if (kinds[of] !== false) hits.push({ start, end, kind: of });
       pattern.lastIndex = Math.max(pattern.lastIndex, end);
     }
   }
