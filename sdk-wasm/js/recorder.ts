@@ -1,4 +1,4 @@
-import { BlobReference } from "./blob.js";
+import { type BlobReference, refer } from "./blob.js";
 import { type Core, HOST, loadCore, ROLE } from "./core.js";
 import { Engine } from "./engine.js";
 import { Execution } from "./execution.js";
@@ -89,7 +89,7 @@ export class Recorder extends EventTarget {
    * is not.
    */
   blob(data: Blob | Bytes, type?: string): Promise<BlobReference> {
-    return BlobReference.of(data, type);
+    return refer(data, type);
   }
 
   /**
