@@ -373,7 +373,7 @@ function readBody(body: ReplyBody): Partial<Reply> {
 function retryAfterMs(response: Response, body: ReplyBody): number {
   const header = response.headers.get("retry-after") ?? "";
   const asked = [
-    /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now(),
+    Number(header) * 1_000 || Date.parse(header) - Date.now(),
     Number(body.retry_after_s) * 1_000,
     Number(body.stop_until) - Number(body.server_time),
   ];
