@@ -289,7 +289,7 @@ describe("a store", () => {
     const page = await context.newPage();
     // Before the page is there: the browser asks for the quota now and then only.
     const devtools = await context.newCDPSession(page);
-    await devtools.send("Storage.overrideQuotaForOrigin", { origin: pages.origin, quotaSize: 1_500_000 });
+    await devtools.send("Storage.overrideQuotaForOrigin", { origin: pages.origin, quotaSize: 8_000_000 });
     await page.goto(`${pages.origin}/`);
     await startRecorder(page);
     collector.otherwise = DOWN;
@@ -302,9 +302,9 @@ describe("a store", () => {
       }, [id, count] as const);
       await page.waitForTimeout(500);
     };
-    await long(oldest, 20);
+    await long(oldest, 100);
     const more = [executionId(), executionId(), executionId()] as const;
-    for (const id of more) await long(id, 20);
+    for (const id of more) await long(id, 100);
     await long(youngest, 1);
     const counted = await status(page);
     assert.equal(counted.storage, "durable", String(counted.last_error));
@@ -314,7 +314,7 @@ describe("a store", () => {
     collector.otherwise = { status: 200, json: { code: "stored" } };
     const counts = await flush(page, 30_000);
     assert.equal(counts.pending, 0);
-    assert.equal(counts.stored + counts.dropped, 4 * 22 + 3);
+    assert.equal(counts.stored + counts.dropped, 4 * 102 + 3);
     assert.deepEqual(types(youngest), ["start", "step", "end"]);
     let dropped = 0;
     for (const id of [oldest, ...more]) {
