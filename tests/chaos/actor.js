@@ -72,7 +72,7 @@ export function createActor(Recorder, report) {
     start,
     record,
     begin({ slot }) {
-      run(slot).startStep({ kind: "llm", name: "unfinished", input: "?" });
+      run(slot).startStep({ kind: "llm", name: `unfinished.${instance}.${count++}`, input: "?" });
     },
     end({ slot, failed }) {
       const execution = runs.get(slot);

@@ -6,6 +6,11 @@
 // - what a recorder held in memory, because storage was denied or had no more room, when its page went: it said so
 //   (`status.storage`), and the verdict shows it.
 // A store that is full drops with the reason `queue_full`; each such event is counted, by a `drop` at its number or by the client.
+// Two things follow from it that the ledger knows by name:
+// - a batch may be dropped although the server has it, if its reply was lost and nothing else could go: the first fate that
+//   applies is that it is stored (`storedAfterAll`);
+// - a recorder that goes on in memory sends what it has emptied, and the store keeps the contents for the next page, whose
+//   batch the server refuses (`batch_conflict`): the emptied one was first.
 
 import type { Api } from "../client/api.ts";
 
@@ -28,7 +33,7 @@ export type Recordings = {
   writers: Map<string, Set<string>>;
 };
 
-export type Tally = { executions: number; events: number; steps: number; drops: number; clientDrops: number; lost: number; missing: number };
+export type Tally = { executions: number; events: number; steps: number; drops: number; clientDrops: number; lost: number; missing: number; storedAfterAll: number };
 
 type Range = { writer: string; from: number; to: number };
 type Verification = {
@@ -45,11 +50,11 @@ function mustArrive(recordings: Recordings, instance: Instance, name: string, is
 /** Checks everything that one seed recorded; gives what is wrong, and the figures. */
 export async function audit(viewer: Api, recordings: Recordings, isFull: boolean): Promise<{ faults: string[]; tally: Tally }> {
   const faults: string[] = [];
-  const tally: Tally = { executions: 0, events: 0, steps: 0, drops: 0, clientDrops: 0, lost: 0, missing: 0 };
+  const tally: Tally = { executions: 0, events: 0, steps: 0, drops: 0, clientDrops: 0, lost: 0, missing: 0, storedAfterAll: 0 };
   const stored = new Map<string, number>();
   for (const instance of recordings.instances.values()) {
     tally.clientDrops += instance.dropped;
-    const odd = Object.keys(instance.reasons).filter((reason) => !(isFull && reason === "queue_full"));
+    const odd = Object.keys(instance.reasons).filter((reason) => !(isFull && (reason === "queue_full" || reason === "batch_conflict")));
     if (odd.length) faults.push(`dropped because of ${odd.join(", ")}`);
   }
   for (const [id, writers] of recordings.writers) {
@@ -60,7 +65,9 @@ export async function audit(viewer: Api, recordings: Recordings, isFull: boolean
       const { storage, end } = recordings.instances.get(writer)!;
       return storage === "memory" && end !== "flushed";
     });
-    faults.push(...faultsOf(verification, mayMiss || (isFull && tally.clientDrops > 0)).map((fault) => `${id}: ${fault}`));
+    const { faults: odd, storedAfterAll } = examine(verification, mayMiss || (isFull && tally.clientDrops > 0), isFull);
+    faults.push(...odd.map((fault) => `${id}: ${fault}`));
+    tally.storedAfterAll += storedAfterAll;
     tally.events += verification.batches.reduce((sum, batch) => sum + batch.count, 0);
     tally.drops += verification.dropped.reduce((sum, drop) => sum + drop.count, 0);
     tally.missing += verification.missing.reduce((sum, { from, to }) => sum + to - from + 1, 0);
@@ -96,22 +103,25 @@ async function verify(viewer: Api, id: string): Promise<Verification | undefined
   return whole;
 }
 
-function faultsOf(verification: Verification, mayMiss: boolean): string[] {
+/** Looks at one execution: its verdict, and how many fates each number has. */
+function examine(verification: Verification, mayMiss: boolean, isFull: boolean): { faults: string[]; storedAfterAll: number } {
   const faults: string[] = [];
   const { verdict, batches, missing, dropped, tail_unknown } = verification;
   if (verdict !== "verified" && !(verdict === "incomplete" && mayMiss)) {
     faults.push(`${verdict}, missing ${JSON.stringify(missing)}, ${tail_unknown ? "without" : "with"} an end, batches ${JSON.stringify(batches.map(({ writer, k, n, count, verdict }) => [writer, k, n, count, verdict]))}`);
   }
-  const fates = new Map<string, number>();
-  const count = (writer: string, n: number) => fates.set(`${writer} ${n}`, (fates.get(`${writer} ${n}`) ?? 0) + 1);
-  const isStored = ({ writer, from }: Range) => batches.some((batch) => batch.writer === writer && batch.n <= from && from < batch.n + batch.count);
-  for (const { writer, n, count: length } of batches) for (let at = n; at < n + length; at++) count(writer, at);
-  for (const drop of dropped) {
-    if (drop.to - drop.from + 1 !== drop.count) faults.push(`a drop counts ${drop.count} for ${drop.from} to ${drop.to}`);
+  const stored = new Map<string, number>();
+  const drops = new Map<string, number>();
+  const add = (fates: Map<string, number>, writer: string, n: number) => fates.set(`${writer} ${n}`, (fates.get(`${writer} ${n}`) ?? 0) + 1);
+  for (const { writer, n, count } of batches) for (let at = n; at < n + count; at++) add(stored, writer, at);
+  for (const { writer, from, to, count } of dropped) {
+    if (to - from + 1 !== count) faults.push(`a drop counts ${count} for ${from} to ${to}`);
     // One that stands at the number it drops is that number's fate, and is counted as stored already.
-    if (drop.from === drop.to && isStored(drop)) continue;
-    for (let at = drop.from; at <= drop.to; at++) count(drop.writer, at);
+    if (from === to && stored.has(`${writer} ${from}`)) continue;
+    for (let at = from; at <= to; at++) add(drops, writer, at);
   }
-  for (const [number, fateCount] of fates) if (fateCount !== 1) faults.push(`event ${number} has ${fateCount} fates`);
-  return faults;
+  for (const [number, count] of [...stored, ...drops]) if (count > 1) faults.push(`event ${number} has ${count} fates of a kind`);
+  const both = [...drops.keys()].filter((number) => stored.has(number));
+  if (both.length && !isFull) faults.push(`dropped and stored: ${both.join(", ")}`);
+  return { faults, storedAfterAll: both.length };
 }

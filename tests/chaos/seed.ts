@@ -13,6 +13,8 @@ const FLUSH_MS = 10_000;
 const DRAIN_MS = 60_000;
 /** Any single thing that is asked of a page. */
 const ASK_MS = 20_000;
+/** A seed that takes longer hangs. */
+const SEED_MS = 120_000;
 
 export type Outcome = { seed: number; faults: string[]; tally: Tally; acts: Record<string, number>; proxy: FaultyProxy["done"] };
 
@@ -75,7 +77,10 @@ class Conductor {
   readonly #recordings: Recordings = { confirmed: new Set(), instances: new Map(), writers: new Map() };
   readonly #done: Record<string, number> = {};
   #serviceWorker: string | undefined;
-  #anchor: Page | undefined;
+  /** Sets the quota. */
+  #devtools: CDPSession | undefined;
+  /** What it is doing. */
+  doing = "beginning";
 
   constructor(world: World, plan: Plan, proxy: FaultyProxy, context: BrowserContext) {
     this.#world = world;
@@ -91,12 +96,15 @@ class Conductor {
     await this.#limitStore();
     for (const { after_ms, act } of this.#plan.acts) {
       await delay(after_ms);
+      this.doing = JSON.stringify(act);
       await this.#carryOut(act);
     }
+    this.doing = "settling";
     await this.#settle();
+    this.doing = "draining";
     await this.#drain();
-    const viewer = this.#world.worker.api.withKey(this.#world.project.viewerKey);
-    const { faults, tally } = await audit(viewer, this.#recordings, this.#plan.quota !== undefined);
+    this.doing = "auditing";
+    const { faults, tally } = await audit(this.#world.viewer, this.#recordings, this.#plan.quota !== undefined);
     deafen();
     return { seed: this.#plan.seed, faults, tally, acts: this.#done, proxy: this.#proxy.done };
   }
@@ -124,10 +132,12 @@ class Conductor {
 
   /** The page that stays open keeps the quota as it was set, and the context alive. */
   async #limitStore(): Promise<void> {
-    this.#anchor = await this.#context.newPage();
-    if (this.#plan.quota === undefined) return;
-    const devtools: CDPSession = await this.#context.newCDPSession(this.#anchor);
-    await devtools.send("Storage.overrideQuotaForOrigin", { origin: this.#world.pages.origin, quotaSize: this.#plan.quota });
+    this.#devtools = await this.#context.newCDPSession(await this.#context.newPage());
+    await this.#setQuota(this.#plan.quota);
+  }
+
+  async #setQuota(quotaSize: number | undefined): Promise<void> {
+    await this.#devtools?.send("Storage.overrideQuotaForOrigin", { origin: this.#world.pages.origin, ...(quotaSize && { quotaSize }) });
   }
 
   async #carryOut(act: Act): Promise<void> {
@@ -212,9 +222,16 @@ class Conductor {
   }
 
   async #goOffline(ms: number): Promise<void> {
-    await this.#context.setOffline(true);
+    const sessions = await Promise.all([...this.#tabs.values()].map(({ page }) => this.#context.newCDPSession(page)));
+    const set = (offline: boolean) => {
+      const conditions = { offline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 };
+      return Promise.all(sessions.map((devtools) => devtools.send("Network.emulateNetworkConditions", conditions)));
+    };
+    await Promise.all(sessions.map((devtools) => devtools.send("Network.enable")));
+    await set(true);
     await delay(ms);
-    await this.#context.setOffline(false);
+    await set(false);
+    await Promise.all(sessions.map((devtools) => devtools.detach()));
   }
 
   /** Asks by way of any page that is open. */
@@ -236,9 +253,10 @@ class Conductor {
     if (ends) await this.#askServiceWorker({ act: "end", slot });
   }
 
-  /** The weather clears, and who is alive sends what there is. */
+  /** The weather clears, the disk has room, and who is alive sends what there is. */
   async #settle(): Promise<void> {
     this.#proxy.weather = FAIR;
+    await this.#setQuota(undefined);
     const ended = (answer: any) => {
       const hasSentAll = answer.pending === 0;
       this.#instance(answer.instance).end = hasSentAll ? "flushed" : "left";
@@ -272,9 +290,11 @@ class Conductor {
   }
 }
 
-async function inTime<T>(work: Promise<T>, what: string): Promise<T> {
+async function inTime<T>(work: Promise<T>, what: string | (() => string), ms = ASK_MS): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => (timer = setTimeout(reject, ASK_MS, new Error(`not within ${ASK_MS / 1_000} s: ${what}`))));
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${ms / 1_000} s: ${typeof what === "string" ? what : what()}`)), ms);
+  });
   try {
     return await Promise.race([work, late]);
   } finally {
@@ -288,9 +308,10 @@ export async function runSeed(world: World, seed: number): Promise<Outcome> {
   const proxy = await FaultyProxy.start(world.worker.url, seed);
   const context = await world.browser.newContext();
   try {
-    return await new Conductor(world, plan, proxy, context).run();
+    const conductor = new Conductor(world, plan, proxy, context);
+    return await inTime(conductor.run(), () => conductor.doing, SEED_MS);
   } catch (error) {
-    const tally: Tally = { executions: 0, events: 0, steps: 0, drops: 0, clientDrops: 0, lost: 0, missing: 0 };
+    const tally: Tally = { executions: 0, events: 0, steps: 0, drops: 0, clientDrops: 0, lost: 0, missing: 0, storedAfterAll: 0 };
     return { seed, faults: [error instanceof Error ? error.stack ?? error.message : String(error)], tally, acts: {}, proxy: proxy.done };
   } finally {
     await context.close();

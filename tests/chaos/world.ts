@@ -3,7 +3,9 @@
 import { randomInt } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Browser } from "playwright-core";
+import { Api, type Reply } from "../client/api.ts";
 import { session } from "../client/batches.ts";
 import { launchBrowser } from "../fixtures/browser.ts";
 import { RecorderPages } from "../fixtures/recorder-pages.ts";
@@ -25,6 +27,20 @@ const SERVICE_WORKER = `
   })());
 `;
 
+/** Asks again where another seed restarts the worker meanwhile. */
+class PatientApi extends Api {
+  override async request(...asked: Parameters<Api["request"]>): Promise<Reply> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await super.request(...asked);
+      } catch (error) {
+        if (attempt === 20) throw error;
+        await delay(500);
+      }
+    }
+  }
+}
+
 /** Where a worker listens for good: it must be the same address after a restart. */
 const port = () => randomInt(20_000, 30_000);
 
@@ -33,6 +49,7 @@ export class World {
   readonly project: Project;
   readonly browser: Browser;
   readonly pages: RecorderPages;
+  readonly viewer: Api;
   restarts = 0;
   readonly #reported: Map<number, (told: any) => void>;
   #restart: Promise<void> = Promise.resolve();
@@ -42,6 +59,7 @@ export class World {
     this.project = project;
     this.browser = browser;
     this.pages = pages;
+    this.viewer = new PatientApi(worker.url, project.viewerKey);
     this.#reported = reported;
   }
 

@@ -105,6 +105,13 @@ pub(super) struct Entry {
     is_settled: bool,
 }
 
+impl Entry {
+    /// Whether nobody can have its contents yet, here or in an earlier page, and they are all there.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.attempts == 0 && !self.is_settled
+    }
+}
+
 /// An attempt whose reply has not come.
 #[derive(Clone, Copy)]
 pub(super) struct Flight {
@@ -240,10 +247,10 @@ impl Outbox {
             let (mut from, mut has_end) = (0, false);
             for other in self.entries.iter().filter(|other| other.batch.is_beside(&entry.batch)) {
                 // What may have been sent stays: its digest is known elsewhere.
-                if other.attempts != 0 || other.is_settled {
-                    from = from.max(other.batch.k + 1);
-                } else {
+                if other.is_unsent() {
                     has_end |= other.batch.last;
+                } else {
+                    from = from.max(other.batch.k + 1);
                 }
             }
             has_end.then_some((from, entry.batch.execution, entry.batch.writer))

@@ -450,7 +450,10 @@ impl Recorder {
                 self.shared.tally.dropped(events, "queue_full");
                 continue;
             }
-            let Some(oldest) = self.shared.outbox.next_idle(&|_| true).map(|entry| entry.key) else { return };
+            let outbox = &self.shared.outbox;
+            // One that the server may have is dropped last: it would have two fates.
+            let oldest = outbox.next_idle(&Entry::is_unsent).or_else(|| outbox.next_idle(&|_| true));
+            let Some(oldest) = oldest.map(|entry| entry.key) else { return };
             self.drop_batch(oldest, "queue_full");
         }
     }
