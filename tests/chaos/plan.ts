@@ -123,8 +123,8 @@ class Planner {
   #weather(): Weather {
     const random = this.#random;
     if (random.chance(0.15)) return { ...FAIR, offline: true };
-    if (random.chance(0.2)) return { ...FAIR, latency_ms: 300 };
-    return { offline: false, refused: random.pick([0, 20, 60]), replyLost: random.pick([0, 15, 30]), twice: random.pick([0, 10]), latency_ms: random.pick([0, 50, 200]) };
+    if (random.chance(0.2)) return { ...FAIR, latency_ms: [0, 300] };
+    return { offline: false, refused: random.pick([0, 20, 60]), replyLost: random.pick([0, 15, 30]), twice: random.pick([0, 10]), latency_ms: [0, random.pick([0, 50, 200])] };
   }
 }
 
