@@ -302,10 +302,11 @@ async function inTime<T>(work: Promise<T>, what: string | (() => string), ms = A
   }
 }
 
-/** Runs one seed. What goes wrong is among its faults. */
-export async function runSeed(world: World, seed: number): Promise<Outcome> {
+/** Runs one seed. What goes wrong is among its faults. So many batches are `swallowed`: answered for, and not stored. */
+export async function runSeed(world: World, seed: number, { swallowed = 0 } = {}): Promise<Outcome> {
   const plan = planOf(seed);
   const proxy = await FaultyProxy.start(world.worker.url, seed);
+  proxy.answers = Array.from({ length: swallowed }, () => ({ status: 200, body: '{"code":"stored"}' }));
   const context = await world.browser.newContext();
   try {
     const conductor = new Conductor(world, plan, proxy, context);

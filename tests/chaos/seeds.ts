@@ -1,13 +1,12 @@
 // Many seeds, a few at a time, and what came of them.
 
 import { type Outcome, runSeed } from "./seed.ts";
-import { World } from "./world.ts";
+import type { World } from "./world.ts";
 
 /** Seeds under way at once: most of a seed's time is waiting. */
 const LANES = 6;
 
-export async function runSeeds(seeds: number[], told: (outcome: Outcome) => void = () => {}): Promise<{ outcomes: Outcome[]; restarts: number }> {
-  const world = await World.make();
+export async function runSeeds(world: World, seeds: number[], told: (outcome: Outcome) => void = () => {}): Promise<Outcome[]> {
   const waiting = [...seeds];
   const outcomes: Outcome[] = [];
   const lane = async () => {
@@ -17,16 +16,12 @@ export async function runSeeds(seeds: number[], told: (outcome: Outcome) => void
       told(outcome);
     }
   };
-  try {
-    await Promise.all(Array.from({ length: LANES }, lane));
-  } finally {
-    await world.end();
-  }
-  return { outcomes, restarts: world.restarts };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  return outcomes;
 }
 
 /** The sums of all seeds, for people. */
-export function summary(outcomes: Outcome[], restarts: number): string {
+export function summary(outcomes: Outcome[], { restarts }: World): string {
   const sum = (figures: (outcome: Outcome) => Record<string, number>) => {
     const sums: Record<string, number> = {};
     for (const outcome of outcomes) for (const [name, figure] of Object.entries(figures(outcome))) sums[name] = (sums[name] ?? 0) + figure;

@@ -104,7 +104,11 @@ async function eventually(what: string, within_ms: number, isSo: () => boolean |
 const types = (id: string) => collector.events(id).map((event) => event.t);
 const hasEnded = (id: string) => () => types(id).includes("end");
 
-/** The events of an execution's writers, by writer, each an unbroken chain. */
+/** What has the same key, together. */
+function groups<T>(all: T[], keyOf: (one: T) => string): T[][] {
+  return [...new Set(all.map(keyOf))].map((key) => all.filter((one) => keyOf(one) === key));
+}
+
 const steps = (count: number) => Array.from({ length: count }, () => "step");
 
 describe("the next page", () => {
@@ -178,9 +182,9 @@ describe("the next page", () => {
     await page.evaluate(() => (globalThis as any).run.complete());
     await flush(page);
     const batches = collector.received.filter((batch) => batch.header.x === id && batch.status === 200);
-    const writers = Map.groupBy(batches, (batch) => (batch.header as { w?: string }).w ?? "");
-    assert.equal(writers.size, 2);
-    const [first, second] = [...writers.values()].map((batches) => [...new Map(batches.map((batch) => [batch.header.k, batch])).values()].flatMap((batch) => batch.events));
+    const writers = groups(batches, (batch) => (batch.header as { w?: string }).w ?? "");
+    assert.equal(writers.length, 2);
+    const [first, second] = writers.map((batches) => [...new Map(batches.map((batch) => [batch.header.k, batch])).values()].flatMap((batch) => batch.events));
     assert.deepEqual(first!.slice(0, 3).map((event) => event.t), ["start", "step", "step"]);
     assert.equal(first!.some((event) => event.t === "end"), false, "nobody cancelled it");
     assert.deepEqual(second!.map((event) => event.t), ["step", "end"]);
@@ -213,7 +217,7 @@ describe("tabs", () => {
     await Promise.all([recordSteps(first, ids[0], 60, "complete"), recordSteps(second, ids[1], 60, "complete")]);
     const counts = await Promise.all([flush(first, 20_000), flush(second, 20_000)]);
     assert.deepEqual(counts.map(({ stored, pending }) => [stored, pending]), [[62, 0], [62, 0]]);
-    const spans = [...Map.groupBy(collector.received, (batch) => batch.token).values()];
+    const spans = groups(collector.received, (batch) => batch.token);
     assert.equal(spans.length, 2);
     for (const one of spans[0]!) {
       for (const other of spans[1]!) {
