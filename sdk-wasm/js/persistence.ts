@@ -61,11 +61,14 @@ export class Persistence {
     try {
       this.#releaseQueue = await hold(this.#lockOf(this.#queue));
       const store = await Store.open(this.#name, () => this.#lose(new Error("the store was removed")));
-      const [owner, heldUntil] = await Promise.all([store.note("owner"), store.note("hold")]);
+      const [owner, noted] = await Promise.all([store.note("owner"), store.note("hold")]);
+      const pause = Object(noted) as { at: number; ms: number };
       this.#store = store;
       this.#host.ask((core) => {
         core.wasm.presume_owner(core.pass(String(owner ?? "")));
-        if (Number(heldUntil) > Date.now()) core.wasm.hold(Number(heldUntil) - Date.now());
+        // Nothing follows from a time that a clock which was set since then gives.
+        const passed = Date.now() - pause.at;
+        if (passed >= 0 && passed < pause.ms) core.wasm.hold(pause.ms - passed);
         core.wasm.store(STORE.opened);
       });
       if (this.#owner !== undefined) store.setNote("owner", this.#owner);
@@ -88,7 +91,7 @@ export class Persistence {
 
   /** The server asks to be left alone: the next page shall know. */
   held(ms: number): void {
-    this.#store?.setNote("hold", Date.now() + ms);
+    this.#store?.setNote("hold", { at: Date.now(), ms });
   }
 
   /** Writes what the core has not saved yet, soon. */
