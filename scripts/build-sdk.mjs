@@ -63,6 +63,7 @@ async function bundleFace() {
   const declarations = ["--noEmit", "false", "--emitDeclarationOnly", "--outDir", PACKAGE];
   await runLogged("tsc", findNode(), [packageCommand("typescript", "tsc"), "-p", join(CRATE, "js"), ...declarations], { log: "build-sdk-tsc" });
   removeUnreached(["index.d.ts", "server.d.ts", "redaction/entry.d.ts"]);
+  writeFileSync(join(PACKAGE, "redaction.d.ts"), 'export * from "./redaction/entry.js";\n');
   writeFileSync(join(PACKAGE, "node.d.ts"), 'export * from "./index.js";\n');
   for (const file of ["package.json", "README.md"]) copyFileSync(join(CRATE, file), join(PACKAGE, file));
   cpSync(join(CRATE, "bin"), join(PACKAGE, "bin"), { recursive: true });

@@ -29,6 +29,7 @@ export type {
   RedactionRules,
   Session,
   SessionSource,
+  PublishableKey,
   StepKind,
   StepOptions,
   StepRecord,

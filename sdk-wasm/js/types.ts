@@ -12,11 +12,18 @@ export interface Session {
   server_time?: number;
 }
 
+/** What the worker mints sessions for, for pages of the project's origins. */
+export interface PublishableKey {
+  publishableKey: string;
+  /** A token of a solved Turnstile challenge, fresh for each call, where the project asks for one. */
+  turnstile?: () => string | Promise<string>;
+}
+
 /**
  * Where sessions come from: one that is used until it ends; a URL that is POSTed to and answers one as JSON; a
  * function that gets one; or the project's publishable key, with which the endpoint makes them.
  */
-export type SessionSource = Session | string | URL | (() => Session | Promise<Session>) | { publishableKey: string };
+export type SessionSource = Session | string | URL | (() => Session | Promise<Session>) | PublishableKey;
 
 /** The core's WebAssembly, where the default (the file beside this module) cannot be reached. */
 export type WasmSource = URL | string | Response | Bytes | WasmModule;
