@@ -261,8 +261,9 @@ class Conductor {
       const hasSentAll = answer.pending === 0;
       this.#instance(answer.instance).end = hasSentAll ? "flushed" : "left";
     };
-    if (this.#serviceWorker && this.#tabs.size === 0) this.#instance(this.#serviceWorker).end = "killed";
-    else if (this.#serviceWorker) ended(await this.#askServiceWorker({ act: "close", timeout_ms: FLUSH_MS }));
+    // It outlives the tabs, and keeps its executions open: somebody has to ask it to end them.
+    if (this.#serviceWorker && this.#tabs.size === 0) await this.#open(-2, "");
+    if (this.#serviceWorker) ended(await this.#askServiceWorker({ act: "close", timeout_ms: FLUSH_MS }));
     await Promise.all([...this.#tabs].map(async ([number, { page }]) => {
       ended(await this.#ask(number, { act: "close", timeout_ms: FLUSH_MS }));
       await page.close();
