@@ -204,6 +204,8 @@ export class Persistence {
         this.#takeChanges();
         return this.#write(false);
       }
+      // What it has of these is out of date: the next page must not send it beside what is sent from memory.
+      await this.#store?.apply(this.#queue, transaction, changes.map(([key]) => [key, null])).catch(() => {});
       this.#lose(error);
     }
     this.#isWriting = false;

@@ -52,8 +52,8 @@ async function askServiceWorker([seed, message, timeout_ms]: readonly [number, o
   });
 }
 
-/** Whether the browser's store holds nothing that is to be sent. */
-async function isDrained(): Promise<boolean> {
+/** What the browser's store holds that is to be sent, by its keys. */
+async function keysLeft(): Promise<string[]> {
   const keys: string[] = Object.keys(localStorage).filter((key) => key.includes(" spill "));
   for (const { name } of await indexedDB.databases()) {
     const request = indexedDB.open(name!);
@@ -63,7 +63,7 @@ async function isDrained(): Promise<boolean> {
     keys.push(...all.result.map(String).filter((key) => !key.startsWith("~") && key.includes("/")));
     request.result.close();
   }
-  return keys.length === 0;
+  return keys;
 }
 
 type Tab = { page: Page; instance: string; executions: string[] };
@@ -261,8 +261,9 @@ class Conductor {
       const hasSentAll = answer.pending === 0;
       this.#instance(answer.instance).end = hasSentAll ? "flushed" : "left";
     };
-    if (this.#serviceWorker && this.#tabs.size === 0) this.#instance(this.#serviceWorker).end = "killed";
-    else if (this.#serviceWorker) ended(await this.#askServiceWorker({ act: "close", timeout_ms: FLUSH_MS }));
+    // It outlives the tabs, and keeps its executions open: somebody has to ask it to end them.
+    if (this.#serviceWorker && this.#tabs.size === 0) await this.#open(-2, "");
+    if (this.#serviceWorker) ended(await this.#askServiceWorker({ act: "close", timeout_ms: FLUSH_MS }));
     await Promise.all([...this.#tabs].map(async ([number, { page }]) => {
       ended(await this.#ask(number, { act: "close", timeout_ms: FLUSH_MS }));
       await page.close();
@@ -276,15 +277,15 @@ class Conductor {
     await this.#open(number, "");
     const { page, instance } = this.#tab(number);
     const deadline = Date.now() + DRAIN_MS;
-    while (!(await page.evaluate(isDrained))) {
+    for (let left = await page.evaluate(keysLeft); left.length; left = await page.evaluate(keysLeft)) {
       if (Date.now() > deadline) {
         const status = await this.#ask(number, { act: "status" });
-        throw new Error(`seed ${this.#plan.seed}: the last page has not sent everything: ${JSON.stringify(status)}`);
+        throw new Error(`the last page has not sent everything: ${JSON.stringify(status)}; ${left.join(", ")} are left`);
       }
       await delay(250);
     }
     const { pending } = await this.#ask(number, { act: "close", timeout_ms: FLUSH_MS });
-    if (pending) throw new Error(`seed ${this.#plan.seed}: the store is empty, and ${pending} events have no fate`);
+    if (pending) throw new Error(`the store is empty, and ${pending} events have no fate`);
     this.#instance(instance).end = "flushed";
     await page.close();
   }
