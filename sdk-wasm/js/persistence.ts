@@ -152,7 +152,7 @@ export class Persistence {
     this.#releaseQueue = undefined;
   }
 
-  /** The page is back. Gives the queue's name if it is another, because somebody took the old one over. */
+  /** The page is back. If somebody took its queue over meanwhile, the executions ended there, and a new queue begins. */
   async comeBack(): Promise<void> {
     if (this.#isOver) return;
     const release = await hold(this.#lockOf(this.#queue), { ifAvailable: true });

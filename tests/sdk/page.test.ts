@@ -5,7 +5,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { executionId } from "../client/batches.ts";
 import { launchBrowser, openPage } from "../fixtures/browser.ts";
-import { RecorderPages } from "../fixtures/recorder-pages.ts";
+import { indexedDbText, RecorderPages } from "../fixtures/recorder-pages.ts";
 import { Collector, session } from "./collector.ts";
 
 let collector: Collector;
@@ -101,20 +101,7 @@ test("a secret is neither in the browser's store, nor in what is spilled there a
   };
   await page.evaluate(record, canary);
   await quiet(1_500);
-  const stored = await page.evaluate(async () => {
-    const all: string[] = [];
-    for (const { name } of await indexedDB.databases()) {
-      const request = indexedDB.open(name!);
-      await new Promise((resolve) => (request.onsuccess = resolve));
-      for (const table of request.result.objectStoreNames) {
-        const entries = request.result.transaction(table).objectStore(table).getAll();
-        await new Promise((resolve) => (entries.onsuccess = resolve));
-        for (const value of entries.result) all.push(value instanceof Uint8Array ? new TextDecoder().decode(value) : JSON.stringify(value));
-      }
-      request.result.close();
-    }
-    return all.join();
-  });
+  const stored = await indexedDbText(page);
   assert.match(stored, /\[redacted api_key [0-9a-f]{8}\]/, "the store was looked at while it had the events");
   assert.equal(stored.includes(canary.slice(4)), false);
   await page.evaluate(record, canary);

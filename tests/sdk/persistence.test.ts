@@ -7,7 +7,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { executionId } from "../client/batches.ts";
 import type { Claims } from "../client/keys.ts";
 import { launchBrowser } from "../fixtures/browser.ts";
-import { RecorderPages } from "../fixtures/recorder-pages.ts";
+import { indexedDbText, RecorderPages } from "../fixtures/recorder-pages.ts";
 import { Collector, session, type Answer } from "./collector.ts";
 
 const DOWN: Answer = { status: 503, json: { code: "unavailable" } };
@@ -389,21 +389,8 @@ test("withdrawn consent empties the browser's store and stops", async () => {
 });
 
 /** Everything that IndexedDB and localStorage hold, as text. */
-function kept(page: Page): Promise<string> {
-  return page.evaluate(async () => {
-    const all = [JSON.stringify({ ...localStorage })];
-    for (const { name } of await indexedDB.databases()) {
-      const request = indexedDB.open(name!);
-      await new Promise((resolve) => (request.onsuccess = resolve));
-      for (const table of request.result.objectStoreNames) {
-        const entries = request.result.transaction(table).objectStore(table).getAll();
-        await new Promise((resolve) => (entries.onsuccess = resolve));
-        for (const value of entries.result) all.push(value instanceof Uint8Array ? new TextDecoder().decode(value) : JSON.stringify(value));
-      }
-      request.result.close();
-    }
-    return all.join("\n");
-  });
+async function kept(page: Page): Promise<string> {
+  return (await page.evaluate(() => JSON.stringify({ ...localStorage }))) + (await indexedDbText(page));
 }
 
 test("`statuschange` tells the same as `flush()`", async () => {
