@@ -14,20 +14,12 @@ const SEALED_V1: &str = "b1";
 
 /// Appends a sealed batch to `out`: first line, line break, body.
 pub fn seal(out: &mut Vec<u8>, token: &str, batch_id: &BatchId, ts: u64, key: &SessionKey, body: &[u8]) {
-    let signature = key.sign(batch_id, ts, body);
-    let mut digits = [0; 20];
-    let parts: [&[u8]; 5] = [
-        SEALED_V1.as_bytes(),
-        token.as_bytes(),
-        batch_id.as_str().as_bytes(),
-        decimal(ts, &mut digits),
-        signature.as_bytes(),
-    ];
-    out.reserve(parts.iter().map(|part| part.len() + 1).sum::<usize>() + body.len());
-    for (index, part) in parts.iter().enumerate() {
+    for part in [SEALED_V1.as_bytes(), token.as_bytes(), batch_id.as_bytes(), decimal(ts, &mut [0; 20])] {
         out.extend_from_slice(part);
-        out.push(if index + 1 < parts.len() { b' ' } else { b'\n' });
+        out.push(b' ');
     }
+    key.push_signature(out, batch_id, ts, body);
+    out.push(b'\n');
     out.extend_from_slice(body);
 }
 

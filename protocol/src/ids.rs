@@ -4,7 +4,6 @@
 //! known to be safe in a token, a key of the store or a log line. None may contain a dot, a space, a
 //! NUL or a line break: these separate fields on the wire.
 
-use alloc::string::String;
 use core::fmt;
 
 /// A text that does not fit the grammar of its identifier.
@@ -16,45 +15,90 @@ pub struct InvalidId {
     pub grammar: &'static str,
 }
 
-fn is_identifier(text: &str, min: usize, max: usize) -> bool {
-    (min..=max).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+/// Copies an identifier of at least `min` characters; gives how long it is. One function for all lengths, because
+/// the page pays for each.
+#[inline(never)]
+fn fill(into: &mut [u8], text: &[u8], min: usize) -> Option<u8> {
+    if text.len() < min || text.len() > into.len() {
+        return None;
+    }
+    for (into, byte) in into.iter_mut().zip(text) {
+        if !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+            return None;
+        }
+        *into = *byte;
+    }
+    u8::try_from(text.len()).ok()
+}
+
+/// Up to `N` bytes of an identifier in place: they are copied and compared all the time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: u8,
+}
+
+impl<const N: usize> Text<N> {
+    pub(crate) const EMPTY: Self = Self { bytes: [0; N], len: 0 };
+
+    /// `None` if there are fewer than `min` characters, more than `N`, or others than the grammar's.
+    pub(crate) fn parse(text: &[u8], min: usize) -> Option<Self> {
+        let mut parsed = Self::EMPTY;
+        parsed.len = fill(&mut parsed.bytes, text, min)?;
+        Some(parsed)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).expect("identifiers are ASCII")
+    }
 }
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $what:literal, $min:literal..=$max:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Text<$max>);
 
         impl $name {
             /// Accepts `text` if it fits the grammar.
+            #[inline]
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
-                if is_identifier(text, $min, $max) {
-                    Ok(Self(text.into()))
-                } else {
-                    Err(InvalidId {
-                        what: $what,
-                        grammar: concat!("^[A-Za-z0-9_-]{", $min, ",", $max, "}$"),
-                    })
-                }
+                Self::read(text.as_bytes()).ok_or(InvalidId {
+                    what: $what,
+                    grammar: concat!("^[A-Za-z0-9_-]{", $min, ",", $max, "}$"),
+                })
+            }
+
+            /// The same, for those who need not say what is wrong.
+            #[inline]
+            pub fn read(text: &[u8]) -> Option<Self> {
+                Text::parse(text, $min).map(Self)
             }
 
             /// The identifier as it stands on the wire.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
+            }
+
+            /// The same, as bytes.
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
     };
@@ -77,30 +121,22 @@ identifier!(
     BatchId, "batch id", 16..=64
 );
 
+identifier!(
+    /// One place that writes events of an execution. The empty one is the only writer of its execution.
+    WriterId, "writer id", 0..=32
+);
+
 impl KeyId {
     /// The name of the root that this generation derives from: the part before the first `-`.
     pub fn root_name(&self) -> &str {
-        self.0.split_once('-').map_or(self.0.as_str(), |(root, _)| root)
+        let name = self.as_str();
+        name.split_once('-').map_or(name, |(root, _)| root)
     }
 }
 
-/// One place that writes events of an execution. The empty one is the only writer of its execution.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct WriterId(String);
-
-impl WriterId {
-    /// Accepts up to 32 letters, digits, `_` and `-`; empty is the only writer.
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        if is_identifier(text, 0, 32) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidId { what: "writer id", grammar: "^[A-Za-z0-9_-]{0,32}$" })
-        }
-    }
-
-    /// The identifier as it stands on the wire.
-    pub fn as_str(&self) -> &str {
-        &self.0
+impl Default for WriterId {
+    fn default() -> Self {
+        Self(Text::EMPTY)
     }
 }
 

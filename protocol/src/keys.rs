@@ -6,9 +6,11 @@
 //!
 //! None of these types prints or serialises its bytes by accident; the methods that let them out say so.
 
-use crate::encoding::{InvalidEncoding, base64_decode, base64_encode};
+use crate::digest::sha256;
+use crate::encoding::{InvalidEncoding, base64_decode, base64_encode, push_base64};
 use crate::ids::{BatchId, KeyId, ProjectId};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -18,6 +20,8 @@ use sha2::Sha256;
 pub const KEY_LEN: usize = 32;
 /// The one signature scheme of wire version 1.
 const SIGNATURE_PREFIX: &str = "v1,";
+/// SHA-256's, in bytes.
+const BLOCK_LEN: usize = 64;
 const SECRET_PREFIX: &str = "whsec_";
 /// Fewer distinct bytes than this in 32 says "typed by hand", not "random": 2^-40 by chance.
 const DISTINCT_BYTES_MIN: usize = 16;
@@ -186,10 +190,26 @@ pub trait BatchKey {
 
     /// `v1,` and base64 of HMAC-SHA256 over `<batch id>.<ts>.<body>`.
     fn sign(&self, batch_id: &BatchId, ts: u64, body: &[u8]) -> String {
-        let tag = batch_mac(self.bytes(), batch_id, ts, body).finalize().into_bytes();
-        let mut text = String::from(SIGNATURE_PREFIX);
-        text.push_str(&base64_encode(&tag));
-        text
+        let mut text = Vec::new();
+        self.push_signature(&mut text, batch_id, ts, body);
+        String::from_utf8(text).expect("base64 is ASCII")
+    }
+
+    /// Appends [`sign`](Self::sign)'s text.
+    fn push_signature(&self, out: &mut Vec<u8>, batch_id: &BatchId, ts: u64, body: &[u8]) {
+        let pad = |with: u8| {
+            let mut block = [with; BLOCK_LEN];
+            for (byte, key) in block.iter_mut().zip(self.bytes()) {
+                *byte ^= key;
+            }
+            block
+        };
+        let digits = &mut [0; 20];
+        let ts = decimal(ts, digits);
+        let inner = sha256(&[&pad(0x36), batch_id.as_bytes(), b".", ts, b".", body]);
+        let tag = sha256(&[&pad(0x5c), &inner]);
+        out.extend_from_slice(SIGNATURE_PREFIX.as_bytes());
+        push_base64(out, &tag, false);
     }
 
     /// Whether `signature` signs this batch, compared in constant time.
@@ -254,7 +274,7 @@ fn hmac(key: &[u8]) -> Hmac<Sha256> {
 
 fn batch_mac(key: &[u8; KEY_LEN], batch_id: &BatchId, ts: u64, body: &[u8]) -> Hmac<Sha256> {
     let mut mac = hmac(key);
-    mac.update(batch_id.as_str().as_bytes());
+    mac.update(batch_id.as_bytes());
     mac.update(b".");
     mac.update(decimal(ts, &mut [0; 20]));
     mac.update(b".");

@@ -4,11 +4,20 @@
 // (a cycle, a function, a getter that throws) or what must not pass unchanged (a key that begins with `$`, which
 // the wire reserves) is written by `write`, slower, with `{"$bad": why}` in the place of what has no JSON.
 
+import { REFERENCE } from "./blob.js";
+
 /** Deeper values are cut here; the core cuts at the server's limit, but a stack is shorter than some cycles of toJSON. */
 const DEPTH_MAX = 60;
+/** Longer texts are not even passed to the core. In UTF-16 units. */
+const TEXT_MAX = 1 << 22;
 
 /** The JSON text of `value`, or undefined where JSON has none and no marker is due, which is `undefined` alone. */
 export function toText(value: unknown): string | undefined {
+  const text = toTextOfAnyLength(value);
+  return text && text.length > TEXT_MAX ? `{"$cut":{"bytes":${new Blob([text]).size}}}` : text;
+}
+
+function toTextOfAnyLength(value: unknown): string | undefined {
   try {
     const text = JSON.stringify(value, look);
     if (text !== undefined || value === undefined) return text;
@@ -26,12 +35,6 @@ export function toText(value: unknown): string | undefined {
 export function toObjectText(members: Record<string, unknown>): string {
   const text = toText(members);
   return text?.[0] === "{" ? text : "{}";
-}
-
-/** Adds a member whose value is JSON text already; `undefined` adds none. */
-export function withMember(object: string, key: string, text: string | undefined): string {
-  if (text === undefined) return object;
-  return `${object.slice(0, -1)}${object.length > 2 ? "," : ""}"${key}":${text}}`;
 }
 
 /** The members of what should be an object, read once; none if reading them throws. */
@@ -55,7 +58,14 @@ export function toName(value: unknown): string {
 function look(key: string, value: unknown): unknown {
   const type = typeof value;
   if (key[0] === "$" || type === "function" || type === "symbol" || type === "bigint") throw look;
+  // What is neither a plain object nor a list may be one that JSON shows as `{}`.
+  if (value && type === "object" && !isPlain(value as object)) throw look;
   return value;
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === Array.prototype || prototype === null;
 }
 
 function write(value: unknown, parents: object[], key: string): string | undefined {
@@ -84,13 +94,10 @@ function writeObject(value: object, parents: object[]): string {
   if (parents.includes(value)) return bad("cycle");
   if (parents.length >= DEPTH_MAX) return bad("too_deep");
   const inside = [...parents, value];
-  if (Array.isArray(value)) {
-    const elements: string[] = [];
-    for (let index = 0; index < value.length; index++) elements.push(writeSafely(value, index, inside) ?? "null");
-    return `[${elements.join()}]`;
-  }
-  // String, Number and Boolean objects are written as what they hold.
-  if (value instanceof String || value instanceof Number || value instanceof Boolean) return JSON.stringify(value);
+  const list = value instanceof Map || value instanceof Set ? [...value] : value;
+  if (Array.isArray(list)) return writeList(list, inside);
+  const special = writeSpecial(value);
+  if (special) return special;
   const members: string[] = [];
   for (const key of Object.keys(value)) {
     const text = writeSafely(value, key, inside);
@@ -99,6 +106,24 @@ function writeObject(value: object, parents: object[]): string {
   return `{${members.join()}}`;
 }
 
+function writeList(list: unknown[], inside: object[]): string {
+  const elements: string[] = [];
+  for (let index = 0; index < list.length; index++) elements.push(writeSafely(list, index, inside) ?? "null");
+  return `[${elements.join()}]`;
+}
+
+/** What JSON would show as `{}`, or as what it is not. */
+function writeSpecial(value: object): string | undefined {
+  // String, Number and Boolean objects are written as what they hold.
+  if (value instanceof String || value instanceof Number || value instanceof Boolean) return JSON.stringify(value);
+  if (value instanceof Error) return JSON.stringify({ type: value.name, message: value.message, stack: value.stack });
+  if (Object.getPrototypeOf(value) === REFERENCE) return JSON.stringify({ $blob: value });
+  if (typeof Blob === "function" && value instanceof Blob) return JSON.stringify({ $blob: { bytes: value.size, type: value.type } });
+  if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return JSON.stringify({ $blob: { bytes: value.byteLength } });
+  if (typeof Node === "function" && value instanceof Node) return `{"$bad":"node","value":${JSON.stringify(value.nodeName)}}`;
+  if (value instanceof Promise) return bad("promise");
+  return undefined;
+}
 /** One member: a getter, a proxy or a toJSON that throws costs this member and no other. */
 function writeSafely(object: object, key: string | number, parents: object[]): string | undefined {
   try {

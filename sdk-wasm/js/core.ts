@@ -1,25 +1,40 @@
 // The wasm core: loading it, and passing texts and bytes over its boundary (sdk-wasm/src/exports.rs).
 
-import type { WasmSource } from "./types.js";
+import { defaultWasm, openWasm } from "./default-wasm.js";
+import type { Counts, WasmSource } from "./types.js";
 
 /** The exports of sdk-wasm/src/exports.rs. */
 interface Exports {
   memory: WebAssembly.Memory;
   input(len: number): number;
-  start(eventsMax: number, bytesMax: number, waitMaxMs: number, page: number, renewable: number): void;
-  open(len: number): number;
-  record(handle: number, event: number, len: number, now: number): number;
+  output(): number;
+  output_len(): number;
+  time(now: number, wall: number): void;
+  start(len: number, eventsMax: number, bytesMax: number, waitMaxMs: number, host: number, rate: number): void;
+  open(len: number, role: number): number;
+  held(handle: number): number;
+  decide(handle: number, isWanted: boolean): void;
+  leave(handle: number): void;
+  purge(len: number): void;
+  store(condition: number): void;
+  changes(): number;
+  saved(transaction: number): void;
+  adopt(len: number): number;
+  restore(keyLen: number, len: number): void;
+  drained(queue: number): number;
+  abandon(queue: number): void;
+  hand_over(len: number): void;
+  turn(isTaken: boolean): void;
+  hold(ms: number): void;
+  presume_owner(len: number): void;
+  record(handle: number, event: number, len: number): number;
   flush(): number;
   settled(mark: number): number;
-  session(len: number, expiresAt: number, serverTime: number, now: number, wall: number): number;
-  renewal_failed(now: number): void;
-  next(now: number, wall: number): number;
-  next_at_exit(now: number, wall: number): number;
-  attempt_id(): number;
-  attempt_keepalive(): number;
-  attempt_request(): number;
-  attempt_len(): number;
-  attempt_taken(): void;
+  session(len: number, expiresAt: number, serverTime: number): number;
+  renewal_failed(): void;
+  next(): number;
+  next_at_exit(): number;
+  attempt(): number;
   settle(
     attempt: number,
     len: number,
@@ -28,24 +43,47 @@ interface Exports {
     retryAfterMs: number,
     rejected: number,
     roundTrip: number,
-    now: number,
-    wall: number,
   ): void;
-  count(fate: number): number;
-  reason(index: number): number;
-  reason_count(index: number): number;
-  output(): number;
+  fates(): void;
 }
 
 /** What `next` answers beside a time to wait. */
 export const SEND = -1;
 export const RENEW_SESSION = -2;
+export const TAKE_TURN = -4;
+export const YIELD_TURN = -5;
+
+/** What the host is, as bits of `start`. */
+export const HOST = { isPage: 1, renews: 2, stores: 4, keepsFailures: 8 } as const;
+
+/** What a writer is to its execution: who begins it, who goes on where another has ended, who writes beside others. */
+export const ROLE = { starter: 0, successor: 1, companion: 2 } as const;
+
+/** How the store is. */
+export const STORE = { absent: 0, opened: 1, full: 2 } as const;
+
+/** What a recorder starts with. */
+export interface CoreOptions {
+  queue: string;
+  maxEvents: number;
+  maxBytes: number;
+  maxWaitMs: number;
+  /** Of {@link HOST}. */
+  host: number;
+  /** The part of all executions that is recorded, 0 to 1. */
+  rate: number;
+}
+
+/** A change for the store: a key, and its value or null if it is to be deleted. */
+export type Change = [key: string, value: Uint8Array<ArrayBuffer> | null];
 
 /** The event types, by their numbers in the core. */
-export const EVENT = { start: 0, open: 2, step: 3, log: 4, score: 5, end: 6 } as const;
+export const EVENT = { start: 0, state: 1, open: 2, step: 3, log: 4, score: 5, end: 6 } as const;
 
 /** Longer texts are not even passed to the core, which counts them as too large. In UTF-16 units. */
 const TEXT_MAX = 1 << 24;
+/** Length of a seed and of a session's key, in bytes. */
+const SECRET_LEN = 32;
 
 /** A sealed batch to be sent. */
 export interface Attempt {
@@ -62,116 +100,103 @@ export interface Reply {
   retry_after_ms: number;
   rejected: number;
   reasons: string[];
-  stored_sha256: string;
   round_trip_ms: number;
 }
 
 /** The recorder's core: decides everything, sees no clock and no network. */
 export class Core {
-  readonly #wasm: Exports;
+  /** What takes and gives but numbers is called here. */
+  readonly wasm: Exports;
   readonly #encoder = new TextEncoder();
 
   constructor(instance: WebAssembly.Instance) {
-    this.#wasm = instance.exports as unknown as Exports;
+    this.wasm = instance.exports as unknown as Exports;
   }
 
-  start(eventsMax: number, bytesMax: number, waitMaxMs: number, page: boolean, renewable: boolean): void {
-    const at = this.#wasm.input(32);
-    crypto.getRandomValues(new Uint8Array(this.#wasm.memory.buffer, at, 32));
-    this.#wasm.start(eventsMax, bytesMax, waitMaxMs, +page, +renewable);
+  /** Tells what time it is until the next call. */
+  time(): void {
+    this.wasm.time(performance.now(), Date.now());
   }
 
-  open(execution: string): number {
-    return this.#wasm.open(this.#pass(execution));
+  start({ queue, maxEvents, maxBytes, maxWaitMs, host, rate }: CoreOptions): void {
+    const len = this.pass(queue, crypto.getRandomValues(new Uint8Array(SECRET_LEN)));
+    this.wasm.start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
   }
 
-  record(handle: number, event: number, fields: string): boolean {
-    return this.#wasm.record(handle, event, this.#pass(fields), performance.now()) !== 0;
+  /** What the store shall change, and the number under which it is saved. */
+  changes(): [transaction: number, changes: Change[]] | undefined {
+    const transaction = this.wasm.changes();
+    if (!transaction) return undefined;
+    const bytes = this.#output();
+    const view = new DataView(bytes.buffer);
+    const changes: Change[] = [];
+    for (let at = 0; at < bytes.length; ) {
+      const [keyLen, len] = [view.getUint32(at, true), view.getUint32(at + 4, true)];
+      const keyEnd = at + 8 + keyLen;
+      const key = decode(bytes.subarray(at + 8, keyEnd));
+      const isDeleted = len === 0xffff_ffff;
+      at = isDeleted ? keyEnd : keyEnd + len;
+      changes.push([key, isDeleted ? null : bytes.slice(keyEnd, at)]);
+    }
+    return [transaction, changes];
   }
 
-  flush(): number {
-    return this.#wasm.flush();
-  }
-
-  settled(mark: number): boolean {
-    return this.#wasm.settled(mark) !== 0;
+  /** Takes over a queue with its entries, in the order of their keys; gives its number. */
+  adopt(queue: string, entries: [key: string, value: Uint8Array][]): number {
+    const number = this.wasm.adopt(this.pass(queue));
+    for (const [key, value] of entries) this.wasm.restore(key.length, this.pass(key + decode(value)));
+    return number;
   }
 
   /** Whether the session can be used. */
-  session(token: string, key: string, expiresAt: number, serverTime: number): boolean {
-    const len = this.#pass(atob(key) + token, true);
-    return this.#wasm.session(len, expiresAt, serverTime, performance.now(), Date.now()) !== 0;
+  session(token: string, key: string, owners: string, expiresAt: number, serverTime: number): boolean {
+    const secret = Uint8Array.from(atob(key), (unit) => unit.charCodeAt(0));
+    return secret.length === SECRET_LEN && this.wasm.session(this.pass(`${token}\n${owners}`, secret), expiresAt, serverTime) !== 0;
   }
 
-  renewalFailed(): void {
-    this.#wasm.renewal_failed(performance.now());
-  }
-
-  next(): number {
-    return this.#wasm.next(performance.now(), Date.now());
-  }
-
-  nextAtExit(): boolean {
-    return this.#wasm.next_at_exit(performance.now(), Date.now()) !== 0;
-  }
-
-  /** Takes over the attempt that `next` or `nextAtExit` has made ready. */
+  /** Takes over the attempt that `next` or `next_at_exit` has made ready. */
   attempt(): Attempt {
-    const wasm = this.#wasm;
-    const attempt = {
-      id: wasm.attempt_id(),
-      keepalive: wasm.attempt_keepalive() !== 0,
-      request: new Uint8Array(wasm.memory.buffer as ArrayBuffer, wasm.attempt_request(), wasm.attempt_len()).slice(),
-    };
-    wasm.attempt_taken();
-    return attempt;
+    const attempt = this.wasm.attempt();
+    return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, request: this.#output() };
   }
 
   settle(attempt: number, reply: Reply): void {
-    const len = this.#pass([reply.code, reply.stored_sha256, ...reply.reasons].join("\n"));
-    this.#wasm.settle(
-      attempt,
-      len,
-      reply.status,
-      reply.server_time,
-      reply.retry_after_ms,
-      reply.rejected,
-      reply.round_trip_ms,
-      performance.now(),
-      Date.now(),
-    );
+    const len = this.pass([reply.code, ...reply.reasons].join("\n"));
+    this.wasm.settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
   }
 
-  /** 0 stored, 1 rejected, 2 dropped, 3 pending. */
-  count(fate: number): number {
-    return this.#wasm.count(fate);
+  fates(): Counts {
+    this.wasm.fates();
+    const [stored, rejected, dropped, pending, ...lines] = decode(this.#output()).split("\n");
+    const reasons = lines.filter(Boolean).map((line) => [line.slice(line.indexOf(" ") + 1), parseInt(line)]);
+    return { stored: +stored!, rejected: +rejected!, dropped: +dropped!, pending: +pending!, reasons: Object.fromEntries(reasons) };
   }
 
-  reasons(): Record<string, number> {
-    const reasons: Record<string, number> = {};
-    for (let index = 0, len; (len = this.#wasm.reason(index)); index++) {
-      const name = new Uint8Array(this.#wasm.memory.buffer, this.#wasm.output(), len);
-      reasons[String.fromCharCode(...name)] = this.#wasm.reason_count(index);
-    }
-    return reasons;
-  }
-
-  /** Writes `text` where the next call reads it: as UTF-8, or a byte each unit. Gives its length in bytes. */
-  #pass(text: string, bytes = false): number {
+  /** Writes `text` as UTF-8 where the next call reads it, after the `secret`. Gives the length of both in bytes. */
+  pass(text: string, secret = new Uint8Array()): number {
     if (text.length > TEXT_MAX) return 0;
     // A UTF-16 unit takes at most three bytes.
-    const room = text.length * 3;
-    const at = this.#wasm.input(room);
-    const into = new Uint8Array(this.#wasm.memory.buffer, at, room);
-    if (!bytes) return this.#encoder.encodeInto(text, into).written;
-    for (let index = 0; index < text.length; index++) into[index] = text.charCodeAt(index);
-    return text.length;
+    const room = secret.length + text.length * 3;
+    // First, because it may move the memory.
+    const at = this.wasm.input(room);
+    const into = new Uint8Array(this.wasm.memory.buffer, at, room);
+    into.set(secret);
+    return secret.length + this.#encoder.encodeInto(text, into.subarray(secret.length)).written;
+  }
+
+  /** What the last call has made. */
+  #output(): Uint8Array<ArrayBuffer> {
+    const { wasm } = this;
+    const at = wasm.output();
+    return new Uint8Array(wasm.memory.buffer as ArrayBuffer).slice(at, at + wasm.output_len());
   }
 }
 
+const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
 /** Compiles and instantiates the core. */
 export async function loadCore(source: WasmSource | Promise<WasmSource> | undefined): Promise<Core> {
-  const given = (await source) ?? new URL("./stepseal_bg.wasm", import.meta.url);
+  const given = (await source) ?? defaultWasm();
   const module = given instanceof WebAssembly.Module ? given : await WebAssembly.compile(await read(given as Unread));
   return new Core(await WebAssembly.instantiate(module));
 }
@@ -180,18 +205,8 @@ export async function loadCore(source: WasmSource | Promise<WasmSource> | undefi
 type Unread = URL | string | Response | BufferSource;
 
 async function read(source: Unread): Promise<BufferSource> {
-  if (source instanceof URL || typeof source === "string") {
-    const url = new URL(source, globalThis.location?.href);
-    const bytes = url.protocol === "file:" && readFile(url);
-    return bytes || read(await fetch(url));
-  }
+  if (source instanceof URL || typeof source === "string") return read(await openWasm(source));
   if (!(source instanceof Response)) return source;
   if (!source.ok) throw new Error(`${source.url} answered ${source.status}`);
   return source.arrayBuffer();
-}
-
-/** Node's fetch reads no files. Asked for at run time, so that no bundler for the page looks for `node:fs`. */
-function readFile(url: URL): BufferSource | undefined {
-  const node = (globalThis as { process?: { getBuiltinModule?(name: string): { readFileSync(url: URL): BufferSource } } }).process;
-  return node?.getBuiltinModule?.("node:fs").readFileSync(url);
 }

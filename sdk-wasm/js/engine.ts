@@ -1,7 +1,10 @@
 // Drives the core: gives it the clock, does what it asks, tells it what came of it.
 
-import { Core, type Attempt, type Reply, RENEW_SESSION, SEND } from "./core.js";
-import { endpointUrl, REQUEST_TIMEOUT_MS, type SessionProvider } from "./session.js";
+import { Core, type Attempt, type Reply, RENEW_SESSION, SEND, TAKE_TURN, YIELD_TURN } from "./core.js";
+import { later } from "./later.js";
+import type { Redaction } from "./redaction/redaction.js";
+import type { Persistence, PersistenceHost } from "./persistence.js";
+import { endpointUrl, forgetInstall, ownersOf, REQUEST_TIMEOUT_MS, type SessionProvider } from "./session.js";
 import type { Counts, RecorderStatus } from "./types.js";
 
 /** So often steps that run are looked for, to be announced so that others can see them run, in milliseconds. */
@@ -17,17 +20,27 @@ export interface RunningStep {
   announce(): void;
 }
 
+/** Shorter waits than this are not worth telling the next page about, in milliseconds. */
+const HOLD_NOTED_MS = 1_000;
+
 /** One recorder's machinery. Nothing here throws. */
-export class Engine {
+export class Engine implements PersistenceHost {
   /** Not undefined unless the core is missing or has failed. */
   #core: Core | undefined;
+  /** The part of all executions that is recorded. */
+  sampled = 1;
+  /** What every event passes before anything keeps it. */
+  readonly redaction: Redaction;
   readonly #provider: SessionProvider;
   readonly #url: URL;
+  readonly #changed: () => void;
+  #persistence: Persistence | undefined;
   readonly #flushes = new Set<() => void>();
   readonly #unannounced = new Set<RunningStep>();
-  readonly #stopListening: () => void;
+  readonly #closed = new AbortController();
   #state: RecorderStatus["state"] = "recording";
   #lastError: string | null = null;
+  #lastStatus = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
   #announceTimer: ReturnType<typeof setTimeout> | undefined;
   #isPumpDue = false;
@@ -35,33 +48,80 @@ export class Engine {
   #isLeaving = false;
   /** Attempts that outlive the page, but whose answers do not reach it. */
   readonly #unanswered: [attempt: number, reply: Reply][] = [];
+  /** Ends the requests under way. */
+  #requests = new AbortController();
   /** Events recorded while there was no core to count them, or none that could be asked. */
   #uncounted: Record<string, number> = {};
 
-  constructor(core: Core | undefined, endpoint: URL, provider: SessionProvider) {
+  /** `changed` is called when the {@link status} has changed. */
+  constructor(core: Core | undefined, endpoint: URL, provider: SessionProvider, redaction: Redaction, changed: () => void) {
     this.#core = core;
+    this.redaction = redaction;
     this.#url = endpointUrl(endpoint, "v1/batches");
     this.#provider = provider;
-    this.#stopListening = watchPage({
+    this.#changed = changed;
+    const watch = {
       hidden: () => this.#sendAtExit(),
-      leaving: () => {
+      leaving: (kept: boolean) => {
         this.#isLeaving = true;
         this.#sendAtExit();
+        this.#persistence?.leave(kept);
       },
       back: () => this.#comeBack(),
-    });
-    if (core) this.#pumpSoon();
+    };
+    watchPage(watch, this.#closed.signal);
+  }
+
+  /** Begins to send; with `persistence`, what is recorded outlives the page. */
+  start(persistence: Persistence | undefined): void {
+    this.#persistence = persistence;
+    void persistence?.open().then(() => this.#state === "no_consent" && this.#clearStore());
+    this.#pumpSoon();
   }
 
   /** A writer's handle, or -1 if `execution` is no execution id or nothing is recorded. */
-  open(execution: string): number {
-    return this.#ask(-1, (core) => core.open(execution));
+  open(execution: string, role: number): number {
+    return this.#state === "recording" ? (this.ask((core) => core.wasm.open(core.pass(execution), role)) ?? -1) : -1;
+  }
+
+  /** The weight of an execution in statistics. */
+  rate(handle: number): number {
+    return this.ask((core) => core.wasm.held(handle)) ? 0 : this.sampled;
+  }
+
+  /** The execution ends: whether it is wanted, where that was to be decided now. */
+  decide(handle: number, isWanted: boolean): void {
+    this.ask((core) => core.wasm.decide(handle, isWanted));
+  }
+
+  /** The writer ends, the execution does not. */
+  leave(handle: number): void {
+    this.ask((core) => core.wasm.leave(handle));
+    this.#pumpSoon();
   }
 
   /** Records one event; `fields` is the text of its JSON object. */
   record(handle: number, event: number, fields: string): void {
     if (this.#state !== "recording") return this.#countUnrecorded(`recorder_${this.#state}`);
-    if (this.#ask(false, (core) => core.record(handle, event, fields))) this.#pumpSoon();
+    if (this.ask((core) => core.wasm.record(handle, event, core.pass(fields)))) this.#pumpSoon();
+  }
+
+  /** Without consent nothing is recorded, and nothing recorded is kept. */
+  consent(given: boolean): void {
+    if (given && this.#state === "no_consent") this.#state = "recording";
+    if (given || this.#state !== "recording") return this.pump();
+    this.#state = "no_consent";
+    this.#requests.abort();
+    this.#requests = new AbortController();
+    this.#unannounced.clear();
+    this.ask((core) => core.wasm.purge(core.pass("consent_withdrawn")));
+    forgetInstall();
+    this.#clearStore();
+    this.pump();
+  }
+
+  #clearStore(): void {
+    void this.#persistence?.clear().catch((error: unknown) => this.#note(error));
   }
 
   stepStarted(step: RunningStep): void {
@@ -75,7 +135,7 @@ export class Engine {
 
   /** Sends all there is; resolves when it has its fate, nothing more can happen, or time is up. */
   flush(timeoutMs: number): Promise<Counts> {
-    const mark = this.#ask(0, (core) => core.flush());
+    const mark = this.ask((core) => core.wasm.flush()) ?? 0;
     return new Promise((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -85,21 +145,15 @@ export class Engine {
       // Unlike the recorder's other timers this one keeps Node running: somebody waits.
       const timer = setTimeout(finish, timeoutMs);
       const check = (): void => {
-        if (this.#ask(true, (core) => core.settled(mark))) finish();
+        if (this.ask((core) => core.wasm.settled(mark)) ?? true) finish();
       };
       this.#flushes.add(check);
-      this.#pump();
+      this.pump();
     });
   }
 
   counts(): Counts {
-    const counts = this.#ask({ stored: 0, rejected: 0, dropped: 0, pending: 0, reasons: {} as Counts["reasons"] }, (core) => ({
-      stored: core.count(0),
-      rejected: core.count(1),
-      dropped: core.count(2),
-      pending: core.count(3),
-      reasons: core.reasons(),
-    }));
+    const counts = this.ask((core) => core.fates()) ?? { stored: 0, rejected: 0, dropped: 0, pending: 0, reasons: {} };
     for (const [reason, count] of Object.entries(this.#uncounted)) {
       counts.dropped += count;
       counts.reasons[reason] = (counts.reasons[reason] ?? 0) + count;
@@ -108,13 +162,24 @@ export class Engine {
   }
 
   status(): RecorderStatus {
-    return { state: this.#state, last_error: this.#lastError, ...this.counts() };
+    return { state: this.#state, storage: this.#persistence ? "durable" : "memory", last_error: this.#lastError, ...this.counts() };
+  }
+
+  isAwaited(): boolean {
+    return this.#flushes.size > 0;
+  }
+
+  lost(error: unknown): void {
+    this.#persistence = undefined;
+    this.#note(`storage: ${error instanceof Error ? error.message : error}`);
   }
 
   close(): void {
-    if (this.#state === "recording") this.#state = "closed";
-    this.#stopListening();
+    if (this.#state !== "unavailable") this.#state = "closed";
+    this.#closed.abort();
     clearTimeout(this.#announceTimer);
+    this.#persistence?.close();
+    this.#tellStatus();
   }
 
   /** Notes that nothing can be recorded. */
@@ -127,29 +192,44 @@ export class Engine {
   #pumpSoon(): void {
     if (this.#isPumpDue) return;
     this.#isPumpDue = true;
-    queueMicrotask(() => this.#pump());
+    queueMicrotask(() => this.pump());
   }
 
   /** Does what the core asks until it asks for nothing more. */
-  #pump(): void {
+  pump(): void {
     this.#isPumpDue = false;
     clearTimeout(this.#timer);
     for (;;) {
-      const next = this.#ask(-Infinity, (core) => core.next());
-      if (next === SEND) this.#send();
-      else if (next === RENEW_SESSION) void this.#renewSession();
+      const next = this.#state === "no_consent" ? -Infinity : (this.ask((core) => core.wasm.next()) ?? -Infinity);
+      if (next === SEND) {
+        this.#send();
+        // A request takes the page's thread a millisecond: one a task.
+        this.#timer = later(0, () => this.pump());
+        break;
+      }
+      if (next === RENEW_SESSION) void this.#renewSession();
+      else if (next === TAKE_TURN) void this.#persistence?.takeTurn();
+      else if (next === YIELD_TURN) this.#persistence?.yieldTurn();
       else {
-        if (next >= 0) this.#timer = later(next, () => this.#pump());
+        if (next >= 0) this.#timer = later(next, () => this.pump());
         break;
       }
     }
+    this.#persistence?.save();
     for (const check of this.#flushes) check();
+    this.#tellStatus();
+  }
+
+  #tellStatus(): void {
+    const status = JSON.stringify(this.status());
+    if (status !== this.#lastStatus) this.#changed();
+    this.#lastStatus = status;
   }
 
   #send(): void {
-    const attempt = this.#ask(undefined, (core) => core.attempt());
+    const attempt = this.ask((core) => core.attempt());
     if (!attempt) return;
-    void send(this.#url, attempt).then((reply) => {
+    void send(this.#url, attempt, this.#requests.signal).then((reply) => {
       // Chromium fails a keepalive request towards the page that it outlives, and delivers it all the same.
       if (this.#isLeaving && attempt.keepalive && reply.status === 0) this.#unanswered.push([attempt.id, reply]);
       else this.#settle(attempt.id, reply);
@@ -158,32 +238,38 @@ export class Engine {
 
   #settle(attempt: number, reply: Reply): void {
     if (reply.status !== 200) this.#note(`batch not stored: ${reply.status || "no reply"} ${reply.code}`);
-    this.#ask(undefined, (core) => core.settle(attempt, reply));
-    this.#pump();
+    if (reply.retry_after_ms >= HOLD_NOTED_MS) this.#persistence?.held(reply.retry_after_ms);
+    this.ask((core) => core.settle(attempt, reply));
+    this.pump();
   }
 
   async #renewSession(): Promise<void> {
-    let accepted = false;
+    let accepted: boolean | undefined;
     try {
       const { token, key, expires_at, server_time } = await this.#provider.get();
-      accepted = this.#ask(false, (core) => core.session(token, key, expires_at, server_time ?? -1));
-      if (!accepted) this.#note("session unusable");
+      const owners = ownersOf(token);
+      accepted = this.ask((core) => core.session(token, key, owners, expires_at, server_time ?? -1));
+      if (accepted) this.#persistence?.signedIn(owners.split("\n", 1)[0]!);
+      else this.#note("session unusable");
     } catch (error) {
       this.#note(`session: ${error instanceof Error ? error.message : error}`);
     }
-    if (!accepted) this.#ask(undefined, (core) => core.renewalFailed());
-    this.#pump();
+    if (!accepted) this.ask((core) => core.wasm.renewal_failed());
+    this.pump();
   }
 
   /** Everything synchronously: what is not begun when this returns may never be. */
   #sendAtExit(): void {
     this.#announceAll(() => true);
-    while (this.#ask(false, (core) => core.nextAtExit())) this.#send();
+    this.ask((core) => core.wasm.flush());
+    this.#persistence?.spill();
+    while (this.ask((core) => core.wasm.next_at_exit())) this.#send();
   }
 
   /** The page was kept and is shown again: what it never heard of has failed, as far as it knows. */
   #comeBack(): void {
     this.#isLeaving = false;
+    void this.#persistence?.comeBack();
     for (const [attempt, reply] of this.#unanswered.splice(0)) this.#settle(attempt, reply);
   }
 
@@ -203,13 +289,13 @@ export class Engine {
   }
 
   /** Asks the core. A core that traps is a bug of ours: it is asked nothing more, and the host goes on. */
-  #ask<T>(otherwise: T, question: (core: Core) => T): T {
-    if (!this.#core) return otherwise;
+  ask<T>(question: (core: Core) => T): T | undefined {
     try {
-      return question(this.#core);
+      this.#core?.time();
+      return this.#core && question(this.#core);
     } catch (error) {
       this.fail(error);
-      return otherwise;
+      return undefined;
     }
   }
 
@@ -222,9 +308,9 @@ export class Engine {
   }
 }
 
-async function send(url: URL, attempt: Attempt): Promise<Reply> {
+async function send(url: URL, attempt: Attempt, ended: AbortSignal): Promise<Reply> {
   const sentAt = performance.now();
-  const reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], stored_sha256: "", round_trip_ms: 0 };
+  const reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], round_trip_ms: 0 };
   try {
     const response = await fetch(url, {
       method: "POST",
@@ -232,8 +318,9 @@ async function send(url: URL, attempt: Attempt): Promise<Reply> {
       keepalive: attempt.keepalive,
       headers: { "content-type": "text/plain" },
       credentials: "omit",
-      redirect: "error",
-      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+      // Not "error", which workerd refuses: a redirect is an answer that says nothing of the batch.
+      redirect: "manual",
+      signal: withTimeout(ended),
     });
     const round_trip_ms = performance.now() - sentAt;
     const body = readJson(await response.text());
@@ -241,6 +328,15 @@ async function send(url: URL, attempt: Attempt): Promise<Reply> {
   } catch {
     return reply;
   }
+}
+
+/** `AbortSignal.any` is younger than the browsers that are supported. */
+function withTimeout(ended: AbortSignal): AbortSignal {
+  const request = new AbortController();
+  const abort = (): void => request.abort();
+  ended.addEventListener("abort", abort, { signal: request.signal });
+  later(REQUEST_TIMEOUT_MS, abort);
+  return request.signal;
 }
 
 /** Something between us and the server may answer with a page of its own. */
@@ -270,7 +366,6 @@ function readBody(body: ReplyBody): Partial<Reply> {
     server_time: Number(body.server_time ?? -1),
     rejected: Number(body.rejected ?? 0),
     reasons: verdicts.map((verdict) => String(verdict?.reason)),
-    stored_sha256: String(body.stored?.sha256 ?? ""),
   };
 }
 
@@ -278,25 +373,19 @@ function readBody(body: ReplyBody): Partial<Reply> {
 function retryAfterMs(response: Response, body: ReplyBody): number {
   const header = response.headers.get("retry-after") ?? "";
   const asked = [
-    /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now(),
+    Number(header) * 1_000 || Date.parse(header) - Date.now(),
     Number(body.retry_after_s) * 1_000,
     Number(body.stop_until) - Number(body.server_time),
   ];
   return Math.max(-1, ...asked.filter((ms) => ms >= 0));
 }
 
-/** A timer that does not keep Node running. */
-function later(ms: number, run: () => void): ReturnType<typeof setTimeout> {
-  // Longer waits overflow the timer's 32 bits; waking early does no harm.
-  const timer = setTimeout(run, Math.min(ms, 2 ** 30));
-  (timer as { unref?(): void }).unref?.();
-  return timer;
-}
-
 /** What a page goes through, as far as it matters here. */
 interface PageWatch {
   hidden(): void;
-  leaving(): void;
+  /** It may come back if it is `kept` (in the back/forward cache). */
+  leaving(kept: boolean): void;
+  /** It was kept and is back. */
   back(): void;
 }
 
@@ -305,16 +394,11 @@ interface PageWatch {
  * reaches the document, by way of the window. Captured, so as to come before the page's own listeners: between two
  * listeners promises settle.
  */
-function watchPage(watch: PageWatch): () => void {
-  if (typeof document === "undefined") return () => {};
-  const changed = (): void => {
-    if (document.visibilityState === "hidden") watch.hidden();
-  };
-  const listen = (change: typeof addEventListener): void => {
-    change("pagehide", watch.leaving, true);
-    change("pageshow", watch.back, true);
-    change("visibilitychange", changed, true);
-  };
-  listen(addEventListener);
-  return () => listen(removeEventListener);
+function watchPage(watch: PageWatch, stopped: AbortSignal): void {
+  if (typeof document === "undefined") return;
+  const on = (type: string, listener: (persisted: boolean) => unknown): void =>
+    addEventListener(type, (event) => listener((event as PageTransitionEvent).persisted), { capture: true, signal: stopped });
+  on("pagehide", (persisted) => watch.leaving(persisted));
+  on("pageshow", (persisted) => persisted && watch.back());
+  on("visibilitychange", () => document.visibilityState === "hidden" && watch.hidden());
 }

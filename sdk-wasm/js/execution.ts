@@ -1,8 +1,10 @@
 // Executions and steps as handles.
 
-import { membersOf, toName, toObjectText, toText, withMember } from "./capture.js";
-import { EVENT } from "./core.js";
-import type { Engine, RunningStep } from "./engine.js";
+import { membersOf, toName, toObjectText, toText } from "./capture.js";
+import { EVENT, ROLE } from "./core.js";
+import type { Engine } from "./engine.js";
+import { randomHex } from "./random.js";
+import type { Contents, Marks } from "./redaction/redaction.js";
 import type {
   ExecutionOptions,
   ExecutionSnapshot,
@@ -26,7 +28,9 @@ const SNAPSHOT_MAX = 1 << 22;
 export class Execution {
   /** `run_` and a trace id, unless another was given. */
   readonly id: string;
-  readonly #name: string;
+  /** The fields of its start as they were recorded. */
+  readonly #start: string;
+  readonly #marks: Marks = new Map();
   readonly #startedAt: number;
   readonly #engine: Engine;
   readonly #handle: number;
@@ -37,17 +41,19 @@ export class Execution {
   #endedAt: number | null = null;
 
   /** @internal Use {@link Recorder.startExecution}. */
-  constructor(engine: Engine, options: ExecutionOptions) {
+  constructor(engine: Engine, options: ExecutionOptions, role: number) {
     const { id, name, at, parent, input, ...rest } = membersOf(options);
-    const given = typeof id === "string" ? engine.open(id) : -1;
+    const given = typeof id === "string" ? engine.open(id, role) : -1;
     this.id = given < 0 ? `run_${randomHex(16)}` : id!;
-    this.#handle = given < 0 ? engine.open(this.id) : given;
+    this.#handle = given < 0 ? engine.open(this.id, role) : given;
     this.#engine = engine;
-    this.#name = toName(name);
     this.#startedAt = time(at);
+    this.#start = "{}";
+    if (role !== ROLE.starter) return;
     const { execution: x, step } = membersOf(parent ?? ({} as NonNullable<typeof parent>));
-    const fields = { at: this.#startedAt, name: this.#name, ...rest, parent: parent && { x, step } };
-    this.#record(EVENT.start, withMember(toObjectText(fields), "input", toText(input)));
+    const rate = engine.rate(this.#handle);
+    const fields = { at: this.#startedAt, name: toName(name), ...rest, parent: parent && { x, step }, rate: rate === 1 ? undefined : rate };
+    this.#start = this.#record(EVENT.start, toObjectText(fields), { input: toText(input) });
   }
 
   /** Begins a step, which must be ended by its own `end`, `fail` or `cancel`. */
@@ -77,19 +83,40 @@ export class Execution {
         status: status ?? (error === undefined ? "ok" : "error"),
         error: error === undefined ? undefined : describeError(error),
       },
-      [toText(input), toText(output), toText(reasoning)],
+      { output: toText(output), reasoning: toText(reasoning), input: toText(input) },
     );
     return stepId;
   }
 
   /** Records a line of log, of the execution or of the step with id `step`. */
   log(body: unknown, options: { level?: string; step?: string } = {}): void {
-    this.#record(EVENT.log, withMember(toObjectText({ at: Date.now(), ...membersOf(options) }), "body", toText(body)));
+    this.#record(EVENT.log, toObjectText({ at: Date.now(), ...membersOf(options) }), { body: toText(body) });
   }
 
   /** Records a judgement of the execution, or of the step with id `step`. */
   score(score: { name: string; value: number | boolean | string; step?: string; comment?: string; source?: string }): void {
     this.#record(EVENT.score, toObjectText(score));
+  }
+
+  /** The execution waits for a person, or runs again. */
+  setState(state: "running" | "waiting"): void {
+    this.#record(EVENT.state, toObjectText({ at: Date.now(), state }));
+  }
+
+  /** The execution waits for a person until `answer` is there. */
+  async waitFor<T>(answer: Promise<T>): Promise<T> {
+    this.setState("waiting");
+    try {
+      return await answer;
+    } finally {
+      this.setState("running");
+    }
+  }
+
+  /** Nothing more comes from here; the execution goes on, or ends, elsewhere. Its running steps are cancelled. */
+  leave(): void {
+    for (const step of this.#running) step.cancel("the writer left");
+    this.#engine.leave(this.#handle);
   }
 
   /** The execution has done its work. */
@@ -109,13 +136,14 @@ export class Execution {
 
   /** The execution so far, as it was recorded; later changes to values that were passed in do not show. */
   getSnapshot(): ExecutionSnapshot {
-    const steps: StepSnapshot[] = [...this.#steps, ...[...this.#running].map((step) => step.runningText())].map((text) => JSON.parse(text));
+    const running = [...this.#running].map((step) => this.#redact(EVENT.open, ...step.runningTexts()));
+    const steps: StepSnapshot[] = [...this.#steps, ...running].flatMap(parsed);
     const counted = steps.filter(({ kind }) => kind !== "agent" && kind !== "chain");
     const sum = (value: (step: StepSnapshot) => number | undefined): number => counted.reduce((total, step) => total + (Number(value(step)) || 0), 0);
     const tokens = (bucket: keyof Usage): number => sum((step) => step.usage?.[bucket]);
     return {
       id: this.id,
-      name: this.#name,
+      name: JSON.parse(this.#start).name ?? "",
       status: this.#status,
       started_at: this.#startedAt,
       ended_at: this.#endedAt,
@@ -128,7 +156,7 @@ export class Execution {
   #startStep(options: StepOptions, parent: string | undefined): Step {
     const step = new Step(options, parent, {
       start: (options, parent) => this.#startStep(options, parent),
-      announce: (text) => this.#record(EVENT.open, text),
+      announce: (bare, contents) => void this.#record(EVENT.open, bare, contents),
       end: (step, fields, contents) => {
         this.#running.delete(step);
         this.#engine.stepEnded(step);
@@ -140,12 +168,10 @@ export class Execution {
     return step;
   }
 
-  #recordStep(fields: Record<string, unknown>, [input, output, reasoning]: StepContents): void {
-    const bare = toObjectText(fields);
-    const text = withMember(withMember(withMember(bare, "input", input), "output", output), "reasoning", reasoning);
-    this.#record(EVENT.step, text);
+  #recordStep(fields: Record<string, unknown>, contents: Contents): void {
+    const text = this.#record(EVENT.step, toObjectText(fields), contents);
     this.#kept += text.length;
-    this.#steps.push(this.#kept > SNAPSHOT_MAX ? bare : text);
+    this.#steps.push(this.#kept > SNAPSHOT_MAX ? withoutContents(text) : text);
   }
 
   #end(status: ExecutionStatus, fields: { error?: RecordedError }, output?: string): void {
@@ -153,27 +179,42 @@ export class Execution {
       for (const step of this.#running) step.cancel("the execution ended");
       this.#status = status;
       this.#endedAt = Date.now();
+      this.#engine.decide(this.#handle, status === "failed");
     }
-    this.#record(EVENT.end, withMember(toObjectText({ status, at: Date.now(), ...fields }), "output", output));
+    this.#record(EVENT.end, toObjectText({ status, at: Date.now(), ...fields }), { output });
   }
 
-  #record(event: number, fields: string): void {
-    this.#engine.record(this.#handle, event, fields);
+  /** Gives the text of the fields that were recorded, or why there are none. */
+  #record(event: number, bare: string, contents: Contents = {}): string {
+    const text = this.#redact(event, bare, contents);
+    this.#engine.record(this.#handle, event, text);
+    return text;
+  }
+
+  #redact(event: number, bare: string, contents: Contents): string {
+    return this.#engine.redaction.event(event, bare, contents, this.#marks);
   }
 }
 
-/** The JSON texts of a step's input, output and reasoning. */
-type StepContents = [input?: string, output?: string, reasoning?: string];
+/** Nothing if there are no fields. */
+function parsed(text: string): StepSnapshot[] {
+  return text[0] === "{" ? [JSON.parse(text)] : [];
+}
+
+function withoutContents(text: string): string {
+  const [step] = parsed(text);
+  return step ? JSON.stringify({ ...step, input: undefined, output: undefined, reasoning: undefined }) : text;
+}
 
 /** What a step needs of its execution. */
 interface StepHost {
   start(options: StepOptions, parent: string): Step;
-  announce(text: string): void;
-  end(step: Step, fields: Record<string, unknown>, contents: StepContents): void;
+  announce(bare: string, contents: Contents): void;
+  end(step: Step, fields: Record<string, unknown>, contents: Contents): void;
 }
 
 /** A step that has begun. It ends once: by the first of `end`, `fail` and `cancel`. */
-export class Step implements RunningStep {
+export class Step {
   /** 16 hex digits (a span id), unless another was given. */
   readonly id: string;
   /** @internal */
@@ -219,12 +260,12 @@ export class Step implements RunningStep {
 
   /** @internal */
   announce(): void {
-    this.#host.announce(withMember(toObjectText(this.#fields), "input", this.#input));
+    this.#host.announce(toObjectText(this.#fields), { input: this.#input });
   }
 
   /** @internal */
-  runningText(): string {
-    return withMember(toObjectText({ ...this.#fields, status: "running" }), "input", this.#input);
+  runningTexts(): [bare: string, contents: Contents] {
+    return [toObjectText({ ...this.#fields, status: "running" }), { input: this.#input }];
   }
 
   #end(status: StepStatus, result: StepResult, error?: RecordedError): void {
@@ -234,7 +275,8 @@ export class Step implements RunningStep {
     const fields: Record<string, unknown> = { ...this.#fields, duration_ms: duration(performance.now() - this.startedAt), status, error };
     for (const [key, value] of Object.entries(rest)) if (value !== undefined) fields[key] = value;
     if (metadata) fields["metadata"] = { ...membersOf(fields["metadata"] as object), ...membersOf(metadata) };
-    this.#host.end(this, fields, [this.#input, toText(output), toText(reasoning)]);
+    // The input last: it may be a long history, and each text before it is copied once more.
+    this.#host.end(this, fields, { output: toText(output), reasoning: toText(reasoning), input: this.#input });
   }
 }
 
@@ -274,10 +316,4 @@ function time(at: number | undefined): number {
 /** In milliseconds, to the microsecond. */
 function duration(ms: number): number {
   return Math.max(0, Math.round(ms * 1_000) / 1_000) || 0;
-}
-
-function randomHex(bytes: number): string {
-  let hex = "";
-  for (const byte of crypto.getRandomValues(new Uint8Array(bytes))) hex += (byte + 256).toString(16).slice(1);
-  return hex;
 }

@@ -12,8 +12,10 @@
  */
 
 export { Recorder } from "./recorder.js";
+export type { BlobReference } from "./blob.js";
 export type { Execution, Step } from "./execution.js";
 export type {
+  Bytes,
   Counts,
   ExecutionOptions,
   ExecutionSnapshot,
@@ -21,8 +23,13 @@ export type {
   RecordedError,
   RecorderOptions,
   RecorderStatus,
+  RedactableEvent,
+  RedactionKind,
+  RedactionOptions,
+  RedactionRules,
   Session,
   SessionSource,
+  PublishableKey,
   StepKind,
   StepOptions,
   StepRecord,
@@ -30,5 +37,6 @@ export type {
   StepSnapshot,
   StepStatus,
   Usage,
+  WasmModule,
   WasmSource,
 } from "./types.js";

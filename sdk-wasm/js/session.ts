@@ -40,13 +40,24 @@ export function sessionProvider(source: SessionSource, endpoint: URL): SessionPr
   }
   if (source && "publishableKey" in source) {
     const url = endpointUrl(endpoint, "v1/sessions");
-    const publishable_key = source.publishableKey;
-    return { renewable: true, get: () => post(url, JSON.stringify({ publishable_key, install: installId() })) };
+    const { publishableKey: publishable_key, turnstile } = source;
+    const get = async (): Promise<Session> => post(url, JSON.stringify({ publishable_key, install: installId(), turnstile: await turnstile?.() }));
+    return { renewable: true, get };
   }
   if (typeof source?.token === "string" && typeof source.key === "string") {
     return { renewable: false, get: async () => source };
   }
   throw new TypeError("stepseal: `session` must be a session, a URL, a function or { publishableKey }");
+}
+
+/**
+ * Whom a session is for, and then whose recordings it may continue: a line each.
+ * @throws if the token holds no claims
+ */
+export function ownersOf(token: string): string {
+  const [, project, , claims] = token.split(".");
+  const { sub, was = [] } = JSON.parse(atob(claims!.replace(/-/g, "+").replace(/_/g, "/")));
+  return [sub, ...was].map((subject) => `${project} ${encodeURIComponent(subject)}`).join("\n");
 }
 
 /** `path` below the endpoint, which may have a path of its own. */
@@ -80,4 +91,13 @@ function installId(): string {
     // No storage: a new name each time.
   }
   return fresh;
+}
+
+/** Forgets this browser's name; the next session that needs one makes another. */
+export function forgetInstall(): void {
+  try {
+    localStorage.removeItem(INSTALL_KEY);
+  } catch {
+    // There was none.
+  }
 }

@@ -12,14 +12,27 @@ export interface Session {
   server_time?: number;
 }
 
+/** What the worker mints sessions for, for pages of the project's origins. */
+export interface PublishableKey {
+  publishableKey: string;
+  /** A token of a solved Turnstile challenge, fresh for each call, where the project asks for one. */
+  turnstile?: () => string | Promise<string>;
+}
+
 /**
  * Where sessions come from: one that is used until it ends; a URL that is POSTed to and answers one as JSON; a
  * function that gets one; or the project's publishable key, with which the endpoint makes them.
  */
-export type SessionSource = Session | string | URL | (() => Session | Promise<Session>) | { publishableKey: string };
+export type SessionSource = Session | string | URL | (() => Session | Promise<Session>) | PublishableKey;
 
 /** The core's WebAssembly, where the default (the file beside this module) cannot be reached. */
-export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module;
+export type WasmSource = URL | string | Response | Bytes | WasmModule;
+
+/** Not `BufferSource`, a name that only the DOM's types have. */
+export type Bytes = ArrayBuffer | ArrayBufferView;
+
+/** `WebAssembly.Module`, where the types of WebAssembly are known; Node's types lack them. */
+export type WasmModule = typeof globalThis extends { WebAssembly: { Module: { prototype: infer Module } } } ? Module : object;
 
 /** How {@link Recorder.start} works. */
 export interface RecorderOptions {
@@ -27,6 +40,25 @@ export interface RecorderOptions {
   endpoint: string | URL;
   session: SessionSource;
   wasm?: WasmSource | Promise<WasmSource>;
+  /**
+   * Where events wait until the server has them: `durable`, the default, is IndexedDB, so that they outlive the page;
+   * where that is denied, or with `memory`, they live as long as the page. {@link RecorderStatus.storage} says which it is.
+   */
+  storage?: "durable" | "memory";
+  /** Which executions are recorded. Default: all. */
+  sample?: {
+    /** The part that is recorded, 0 to 1, chosen by the executions' ids, so that every page and worker chooses alike. */
+    rate: number;
+    /**
+     * Records the others too, keeps them back until they end, and sends those that failed or whose page died. One
+     * that grows beyond 1 MiB meanwhile is sent. Default false.
+     */
+    keep_failures?: boolean;
+  };
+  /** What must not leave the page, made by `rules` of `stepseal/redaction`. Default: secrets, e-mail addresses and card numbers. */
+  redaction?: RedactionRules;
+  /** False: nothing is recorded until {@link Recorder.consent}. Default true. */
+  consent?: boolean;
   batch?: {
     /** Most events of a batch: 1 to 1,000, default 200. */
     max_events?: number;
@@ -37,7 +69,56 @@ export interface RecorderOptions {
   };
 }
 
-/** How many events have met which fate since the recorder began. Each event has exactly one. */
+/** What is looked for in every recorded text. All but `phone` and `ip` are on by default. */
+export type RedactionKind =
+  | "api_key"
+  | "private_key"
+  | "jwt"
+  | "authorization"
+  | "connection_string"
+  | "secret"
+  | "email"
+  | "card"
+  | "phone"
+  | "ip";
+
+/**
+ * What must not leave the page. What is taken out is marked by its kind and by eight hex digits, which are the same for
+ * equal values of one execution.
+ *
+ * Paths begin at an event's fields: `input.user.email`, `$.input.messages[*].content`, `metadata.*`, `**.ssn`. A step is a
+ * member's name or an element's number, `*` is any one step, `**` any number of them, none included.
+ */
+export interface RedactionOptions {
+  /** Turns kinds on and off. */
+  kinds?: Partial<Record<RedactionKind, boolean>>;
+  /** What lies here is taken out, whatever it is. */
+  deny?: string[];
+  /** What lies here is looked at by no kind and no pattern. `deny` and `content` hold inside it. */
+  allow?: string[];
+  /** Further kinds. A pattern that backtracks without bound does so in the page. */
+  patterns?: { kind: string; pattern: RegExp }[];
+  /** `none` keeps structure alone: what an event is and is called, when it was, how it ended and what it cost. */
+  content?: "all" | "none";
+  /**
+   * Sees each event before all else here, as plain data that is its own: it may change it, return another, or return `null`
+   * to have it dropped. Of a start or an end the structure stays. An event for which it throws is dropped.
+   */
+  hook?: (event: RedactableEvent) => object | null | undefined | void;
+}
+
+/** Rules as a recorder takes them. */
+export interface RedactionRules {
+  readonly kinds: Partial<Record<RedactionKind, boolean>>;
+}
+
+/** An event's fields, and its type. */
+export interface RedactableEvent {
+  type: "start" | "state" | "open" | "step" | "log" | "score" | "end";
+  [field: string]: unknown;
+}
+
+/** How many events have met which fate since the recorder began, those included that it found from earlier pages. Each event has exactly one. */
 export interface Counts {
   /** The server has them for good. */
   stored: number;
@@ -54,7 +135,9 @@ export interface Counts {
 /** The recorder as it is now. */
 export interface RecorderStatus extends Counts {
   /** `unavailable`: the core could not be loaded or has failed; nothing is recorded. */
-  state: "recording" | "closed" | "unavailable";
+  state: "recording" | "closed" | "unavailable" | "no_consent";
+  /** Whether what is pending outlives the page. */
+  storage: "durable" | "memory";
   /** What went wrong last, for a developer's eyes; `null` while nothing has. */
   last_error: string | null;
 }

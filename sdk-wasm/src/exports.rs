@@ -1,5 +1,5 @@
-//! The functions that JavaScript calls. Times are milliseconds; `now` is monotonic, `wall` is Unix time. What may
-//! be large is `f64`, because that is what JavaScript has; it stays below 2^53.
+//! The functions that JavaScript calls. Times are milliseconds; they go by [`time`]. What may be large is `f64`,
+//! because that is what JavaScript has; it stays below 2^53.
 
 #![allow(
     unsafe_code,
@@ -14,14 +14,16 @@
 )]
 
 use crate::state::state;
-use stepseal_protocol::ids::{ExecutionId, WriterId};
+use stepseal_protocol::ids::ExecutionId;
 use stepseal_protocol::keys::SessionKey;
-use stepseal_protocol::record::{Action, Config, EventType, Handle, Mark, Moment, Recorder, Reply};
+use stepseal_protocol::record::{
+    Action, Config, EventType, Handle, Mark, Moment, Recorder, Reply, Role, Sampling, until,
+};
 
 /// As it stands in every batch's header.
 const SDK: &str = concat!("stepseal-js/", env!("CARGO_PKG_VERSION"));
 /// Length of a seed and of a session's key.
-const KEY_LEN: usize = 32;
+pub(crate) const KEY_LEN: usize = 32;
 /// More unused input than this is given back.
 const INPUT_KEPT: usize = 1 << 20;
 
@@ -31,6 +33,19 @@ pub const SEND: f64 = -1.0;
 pub const RENEW_SESSION: f64 = -2.0;
 /// What [`next`] answers: there is nothing to do until something happens.
 pub const REST: f64 = -3.0;
+/// What [`next`] answers: ask for the turn; see [`turn`].
+pub const TAKE_TURN: f64 = -4.0;
+/// What [`next`] answers: let another have the turn.
+pub const YIELD_TURN: f64 = -5.0;
+
+/// What the host is, in [`start`]: a page, whose requests may outlive it.
+pub const HOST_IS_PAGE: u32 = 1;
+/// Able to get another session.
+pub const HOST_RENEWS: u32 = 2;
+/// In possession of a store that outlives it, or opening one, and of locks for turns.
+pub const HOST_STORES: u32 = 4;
+/// To keep executions that failed, sampled or not.
+pub const HOST_KEEPS_FAILURES: u32 = 8;
 
 /// Makes room for `len` bytes that the next call reads; gives where to write them.
 #[unsafe(no_mangle)]
@@ -43,34 +58,179 @@ pub extern "C" fn input(len: usize) -> *mut u8 {
     input.as_mut_ptr()
 }
 
-/// Starts the instance, once, before anything else. Input: 32 random bytes.
+/// Sets what everything goes by until the next call: `now` on the monotonic clock, `wall` in Unix time.
 #[unsafe(no_mangle)]
-pub extern "C" fn start(events_max: usize, bytes_max: usize, wait_max_ms: f64, page: bool, renewable: bool) {
-    let state = state();
-    let Some(seed) = state.input.first_chunk::<KEY_LEN>() else { return };
+pub extern "C" fn time(now: f64, wall: f64) {
+    state().now = Moment { monotonic_ms: now as u64, wall_ms: wall as u64 };
+}
+
+/// Starts the instance, once, before anything else. Input: 32 random bytes and the name of the queue. `rate` is the part
+/// of all executions that is recorded, where 2^32 - 1 is all.
+#[unsafe(no_mangle)]
+pub extern "C" fn start(
+    len: usize,
+    events_max: usize,
+    bytes_max: usize,
+    wait_max_ms: f64,
+    host: u32,
+    rate: u32,
+) {
+    let Some((seed, queue, _, recorder)) = state().secret_and_text(len) else { return };
     let config = Config {
         batch_events_max: events_max,
         batch_bytes_max: bytes_max,
         batch_wait_max_ms: wait_max_ms as u64,
-        page,
-        renewable,
+        page: host & HOST_IS_PAGE != 0,
+        renewable: host & HOST_RENEWS != 0,
+        durable: host & HOST_STORES != 0,
+        turns: host & HOST_STORES != 0,
+        sampling: Sampling { rate, keep_failures: host & HOST_KEEPS_FAILURES != 0 },
         ..Config::new(SDK)
     };
-    state.recorder = Some(Recorder::new(config, *seed));
+    // There was none. Saying so saves the code that would drop one.
+    core::mem::forget(recorder.replace(Recorder::new(config, seed, queue)));
 }
 
-/// The handle of a new writer, or -1 if the input is no execution id.
+/// The handle of a new writer, or -1 if the input is no execution id. `role`: 0 starter, 1 successor, 2 companion.
 #[unsafe(no_mangle)]
-pub extern "C" fn open(len: usize) -> i32 {
-    let Some((id, recorder)) = state().text_and_recorder(len) else { return -1 };
-    ExecutionId::parse(id).map_or(-1, |execution| recorder.open(execution, WriterId::default()).0 as i32)
+pub extern "C" fn open(len: usize, role: u32) -> i32 {
+    let Some((id, _, recorder)) = state().text_and_recorder(len) else { return -1 };
+    let role = match role {
+        0 => Role::Starter,
+        1 => Role::Successor,
+        _ => Role::Companion,
+    };
+    ExecutionId::read(id.as_bytes()).map_or(-1, |execution| recorder.open(execution, role).0 as i32)
+}
+
+/// Whether the end of a writer's execution decides if it is wanted.
+#[unsafe(no_mangle)]
+pub extern "C" fn held(handle: u32) -> bool {
+    state().recorder.as_ref().is_some_and(|recorder| recorder.is_held(Handle(handle)))
+}
+
+/// Whether an execution is wanted whose end decides that.
+#[unsafe(no_mangle)]
+pub extern "C" fn decide(handle: u32, is_wanted: bool) {
+    if let Some(recorder) = &mut state().recorder {
+        recorder.decide(Handle(handle), is_wanted);
+    }
+}
+
+/// Ends a writer whose execution goes on without it.
+#[unsafe(no_mangle)]
+pub extern "C" fn leave(handle: u32) {
+    let state = state();
+    if let Some(recorder) = &mut state.recorder {
+        recorder.leave(Handle(handle), state.now.monotonic_ms);
+    }
+}
+
+/// Forgets everything that has no fate. Input: the reason.
+#[unsafe(no_mangle)]
+pub extern "C" fn purge(len: usize) {
+    if let Some((reason, _, recorder)) = state().text_and_recorder(len) {
+        recorder.purge(reason);
+    }
+}
+
+/// How the store is: 0 absent, 1 opened, 2 full.
+#[unsafe(no_mangle)]
+pub extern "C" fn store(condition: u32) {
+    let Some(recorder) = &mut state().recorder else { return };
+    match condition {
+        0 => recorder.store_failed(),
+        1 => recorder.store_opened(),
+        _ => recorder.store_is_full(),
+    }
+}
+
+/// All changes for the store since the last call: their number for [`saved`], to be read at [`output`], or 0 if there
+/// are none. For each change: the lengths of key and value, four bytes each, little-endian (the value's is 2^32 - 1 if the key
+/// is to be deleted); key; value.
+#[unsafe(no_mangle)]
+pub extern "C" fn changes() -> u32 {
+    let state = state();
+    let changes = state.recorder.as_mut().and_then(|recorder| recorder.take_changes(state.now.wall_ms));
+    let (transaction, output) = changes.unwrap_or_default();
+    state.output = output;
+    transaction
+}
+
+/// The store has made all changes up to this number.
+#[unsafe(no_mangle)]
+pub extern "C" fn saved(transaction: u32) {
+    if let Some(recorder) = &mut state().recorder {
+        recorder.saved(transaction);
+    }
+}
+
+/// Takes over a queue whose entries are restored next; gives its number. Input: its name.
+#[unsafe(no_mangle)]
+pub extern "C" fn adopt(len: usize) -> u32 {
+    state().text_and_recorder(len).map_or(0, |(name, _, recorder)| recorder.adopt(name))
+}
+
+/// One entry of the queue adopted last. Input: the key without the queue's name and slash, and the value.
+#[unsafe(no_mangle)]
+pub extern "C" fn restore(key_len: usize, len: usize) {
+    let Some((text, now, recorder)) = state().text_and_recorder(len) else { return };
+    if let Some((key, value)) = text.split_at_checked(key_len) {
+        recorder.restore(key, value, now);
+    }
+}
+
+/// Whether nothing is left of an adopted queue that this recorder would handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn drained(queue: u32) -> bool {
+    state().recorder.as_ref().is_none_or(|recorder| recorder.is_drained(queue))
+}
+
+/// Leaves an adopted queue to whoever takes it next.
+#[unsafe(no_mangle)]
+pub extern "C" fn abandon(queue: u32) {
+    if let Some(recorder) = &mut state().recorder {
+        recorder.abandon(queue);
+    }
+}
+
+/// Somebody else has taken over the own queue. Input: the name of the next.
+#[unsafe(no_mangle)]
+pub extern "C" fn hand_over(len: usize) {
+    if let Some((name, _, recorder)) = state().text_and_recorder(len) {
+        recorder.hand_over(name);
+    }
+}
+
+/// Whether it is this recorder's turn to send.
+#[unsafe(no_mangle)]
+pub extern "C" fn turn(is_taken: bool) {
+    let Some(recorder) = &mut state().recorder else { return };
+    if is_taken { recorder.turn_taken() } else { recorder.turn_lost() }
+}
+
+/// The server asked an earlier recorder to be left alone for so long from now.
+#[unsafe(no_mangle)]
+pub extern "C" fn hold(ms: f64) {
+    let state = state();
+    if let Some(recorder) = &mut state.recorder {
+        recorder.hold(ms as u64, state.now);
+    }
+}
+
+/// Whom the host saw last. Input: the owner's name.
+#[unsafe(no_mangle)]
+pub extern "C" fn presume_owner(len: usize) {
+    if let Some((owner, _, recorder)) = state().text_and_recorder(len) {
+        recorder.presume_owner(owner);
+    }
 }
 
 /// Records the event of type number `event`, whose fields are the input. Whether [`next`] may have something new.
 #[unsafe(no_mangle)]
-pub extern "C" fn record(handle: u32, event: u32, len: usize, now: f64) -> bool {
-    let Some((fields, recorder)) = state().text_and_recorder(len) else { return false };
-    recorder.record(Handle(handle), event_type(event), fields, now as u64)
+pub extern "C" fn record(handle: u32, event: u32, len: usize) -> bool {
+    let Some((fields, now, recorder)) = state().text_and_recorder(len) else { return false };
+    recorder.record(Handle(handle), event_type(event), fields, now.monotonic_ms)
 }
 
 /// Cuts all there is; gives the mark to ask [`settled`] about.
@@ -85,41 +245,40 @@ pub extern "C" fn settled(mark: u32) -> bool {
     state().recorder.as_ref().is_none_or(|recorder| recorder.is_settled(Mark(mark)) || recorder.is_stuck())
 }
 
-/// Takes a session; false if it cannot be used. Input: its key's 32 bytes and its token. A `server_time` below 0
+/// Takes a session; false if it cannot be used. Input: its key's 32 bytes, a line with its token, and its owners, one a
+/// line: whom it is for, and whose recordings it may continue. A `server_time` below 0
 /// is unknown.
 #[unsafe(no_mangle)]
-pub extern "C" fn session(len: usize, expires_at: f64, server_time: f64, now: f64, wall: f64) -> bool {
-    let state = state();
-    let Some(recorder) = &mut state.recorder else { return false };
-    // Taken, so that the key does not stay in the buffer.
-    let input = core::mem::take(&mut state.input);
-    let Some((key, token)) = input.get(..len).and_then(|input| input.split_first_chunk::<KEY_LEN>()) else {
-        return false;
-    };
-    let Ok(token) = core::str::from_utf8(token) else { return false };
-    let key = SessionKey::from_bytes(*key);
-    recorder.accept_session(token, key, expires_at as u64, known(server_time), moment(now, wall)).is_ok()
+pub extern "C" fn session(len: usize, expires_at: f64, server_time: f64) -> bool {
+    let Some((key, text, now, Some(recorder))) = state().secret_and_text(len) else { return false };
+    let owners = &mut &*text;
+    let token = until(owners, b'\n');
+    let key = SessionKey::from_bytes(key);
+    recorder.accept_session(token, key, expires_at as u64, known(server_time), owners, now).is_ok()
 }
 
 /// No session could be got.
 #[unsafe(no_mangle)]
-pub extern "C" fn renewal_failed(now: f64) {
-    if let Some(recorder) = &mut state().recorder {
-        recorder.renewal_failed(now as u64);
+pub extern "C" fn renewal_failed() {
+    let state = state();
+    if let Some(recorder) = &mut state.recorder {
+        recorder.renewal_failed(state.now.monotonic_ms);
     }
 }
 
 /// What to do: [`SEND`], [`RENEW_SESSION`], [`REST`], or how many milliseconds to wait.
 #[unsafe(no_mangle)]
-pub extern "C" fn next(now: f64, wall: f64) -> f64 {
+pub extern "C" fn next() -> f64 {
     let state = state();
     let Some(recorder) = &mut state.recorder else { return REST };
-    match recorder.next_action(moment(now, wall)) {
+    match recorder.next_action(state.now) {
         Action::Send(attempt) => {
-            state.attempt = Some(attempt);
+            state.hand_out(attempt);
             SEND
         }
         Action::RenewSession => RENEW_SESSION,
+        Action::TakeTurn => TAKE_TURN,
+        Action::YieldTurn => YIELD_TURN,
         Action::Wait(ms) => ms as f64,
         Action::Rest => REST,
     }
@@ -127,44 +286,20 @@ pub extern "C" fn next(now: f64, wall: f64) -> f64 {
 
 /// Like [`next`] while the page goes away: whether there is one more attempt to send.
 #[unsafe(no_mangle)]
-pub extern "C" fn next_at_exit(now: f64, wall: f64) -> bool {
+pub extern "C" fn next_at_exit() -> bool {
     let state = state();
-    state.attempt = state.recorder.as_mut().and_then(|recorder| recorder.next_at_exit(moment(now, wall)));
-    state.attempt.is_some()
+    let attempt = state.recorder.as_mut().and_then(|recorder| recorder.next_at_exit(state.now));
+    attempt.map(|attempt| state.hand_out(attempt)).is_some()
 }
 
-/// The number of the attempt handed out last.
+/// The attempt just handed out, whose request is to be read at [`output`]: twice its number, and 1 if it shall outlive the page.
 #[unsafe(no_mangle)]
-pub extern "C" fn attempt_id() -> u32 {
-    state().attempt.as_ref().map_or(0, |attempt| attempt.id)
+pub extern "C" fn attempt() -> u32 {
+    state().attempt
 }
 
-/// Whether that attempt shall outlive the page.
-#[unsafe(no_mangle)]
-pub extern "C" fn attempt_keepalive() -> bool {
-    state().attempt.as_ref().is_some_and(|attempt| attempt.keepalive)
-}
-
-/// Where that attempt's request stands in memory, until the next call.
-#[unsafe(no_mangle)]
-pub extern "C" fn attempt_request() -> *const u8 {
-    state().attempt.as_ref().map_or(core::ptr::null(), |attempt| attempt.request.as_ptr())
-}
-
-/// How long that request is, in bytes.
-#[unsafe(no_mangle)]
-pub extern "C" fn attempt_len() -> usize {
-    state().attempt.as_ref().map_or(0, |attempt| attempt.request.len())
-}
-
-/// Gives that attempt's memory back.
-#[unsafe(no_mangle)]
-pub extern "C" fn attempt_taken() {
-    state().attempt = None;
-}
-
-/// Takes in an attempt's outcome. Times below 0 are unknown. Input, a line each: the reply's code, the digest it
-/// says is stored, and the reasons of its verdicts.
+/// Takes in an attempt's outcome. Times below 0 are unknown. Input, a line each: the reply's code, and the
+/// reasons of its verdicts.
 #[unsafe(no_mangle)]
 #[allow(clippy::too_many_arguments, reason = "a reply has this many numbers")]
 pub extern "C" fn settle(
@@ -175,59 +310,40 @@ pub extern "C" fn settle(
     retry_after_ms: f64,
     rejected: f64,
     round_trip: f64,
-    now: f64,
-    wall: f64,
 ) {
-    let Some((text, recorder)) = state().text_and_recorder(len) else { return };
-    let (code, text) = text.split_once('\n').unwrap_or((text, ""));
-    let (stored_sha256, rejected_because) = text.split_once('\n').unwrap_or((text, ""));
+    let Some((text, now, recorder)) = state().text_and_recorder(len) else { return };
+    let rest = &mut &*text;
     let reply = Reply {
         status: status as u16,
-        code,
-        stored_sha256,
-        rejected_because,
+        code: until(rest, b'\n'),
+        rejected_because: rest,
         server_time_ms: known(server_time),
         retry_after_ms: known(retry_after_ms),
         rejected: rejected as u64,
     };
-    recorder.settle(attempt, &reply, round_trip as u64, moment(now, wall));
+    recorder.settle(attempt, &reply, round_trip as u64, now);
 }
 
-/// How many events met a fate: 0 stored, 1 rejected, 2 dropped, 3 pending.
+/// Makes at [`output`] a line for each fate, and then for each reason why events were rejected or dropped: how many events
+/// met it, a space, its name.
 #[unsafe(no_mangle)]
-pub extern "C" fn count(fate: u32) -> f64 {
-    let Some(recorder) = &state().recorder else { return 0.0 };
-    let counts = recorder.counts();
-    let count = match fate {
-        0 => counts.stored,
-        1 => counts.rejected,
-        2 => counts.dropped,
-        _ => counts.pending,
-    };
-    count as f64
-}
-
-/// Number `index` of the reasons why events were rejected or dropped: its name's length, to be read at
-/// [`output`], or 0 if there are no more.
-#[unsafe(no_mangle)]
-pub extern "C" fn reason(index: usize) -> usize {
+pub extern "C" fn fates() {
     let state = state();
-    let reason = state.recorder.as_ref().and_then(|recorder| recorder.reasons().nth(index));
-    state.output = reason.map_or("", |(name, _)| name).into();
-    state.output.len()
+    state.output.clear();
+    let Some(recorder) = &state.recorder else { return };
+    recorder.push_fates(&mut state.output);
 }
 
-/// How many events reason number `index` met.
-#[unsafe(no_mangle)]
-pub extern "C" fn reason_count(index: usize) -> f64 {
-    let recorder = state().recorder.as_ref();
-    recorder.and_then(|recorder| recorder.reasons().nth(index)).map_or(0.0, |(_, count)| count as f64)
-}
-
-/// Where the text that the last call made stands in memory.
+/// Where what the last call made stands in memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn output() -> *const u8 {
     state().output.as_ptr()
+}
+
+/// How long that is, in bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn output_len() -> usize {
+    state().output.len()
 }
 
 fn event_type(number: u32) -> EventType {
@@ -240,10 +356,6 @@ fn event_type(number: u32) -> EventType {
         5 => EventType::Score,
         _ => EventType::End,
     }
-}
-
-fn moment(now: f64, wall: f64) -> Moment {
-    Moment { monotonic_ms: now as u64, wall_ms: wall as u64 }
 }
 
 fn known(number: f64) -> Option<u64> {

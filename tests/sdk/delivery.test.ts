@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
-import { Recorder } from "../../sdk-wasm/pkg/index.js";
+import { Recorder } from "../../sdk-wasm/pkg/node.js";
 import { Collector, session, type Answer } from "./collector.ts";
 
 const PACKAGE = join(import.meta.dirname, "..", "..", "sdk-wasm", "pkg");
@@ -162,6 +162,9 @@ test("sessions come from the endpoint by publishable key", async () => {
   assert.equal(bodies.length, 1);
   assert.equal(bodies[0].publishable_key, "stepseal_pub_x");
   assert.match(bodies[0].install, /^[A-Za-z0-9_-]{22}$/);
+  assert.equal("turnstile" in bodies[0], false);
+  await recordOne(await start({ session: { publishableKey: "stepseal_pub_x", turnstile: async () => "solved" } }));
+  assert.deepEqual([bodies.length, bodies[1].turnstile], [2, "solved"]);
 });
 
 test("a session that is only an object serves until the server refuses it", async () => {
@@ -374,7 +377,7 @@ describe("in a process of its own", () => {
   test("a recorder keeps no process running", () => {
     const started = performance.now();
     const { status, stderr } = node(`
-      import { Recorder } from "./index.js";
+      import { Recorder } from "./node.js";
       const session = { token: "s1.a.b.c", key: ${JSON.stringify(session().key)}, expires_at: Date.now() + 900_000 };
       const recorder = await Recorder.start({ endpoint: "http://127.0.0.1:9", session });
       recorder.startExecution({ name: "unsent" }).startStep({ kind: "tool", name: "runs" });`);
@@ -384,7 +387,7 @@ describe("in a process of its own", () => {
 
   test("a flush does, until it resolves", () => {
     const { stdout, status } = node(`
-      import { Recorder } from "./index.js";
+      import { Recorder } from "./node.js";
       const session = { token: "s1.a.b.c", key: ${JSON.stringify(session().key)}, expires_at: Date.now() + 900_000 };
       const recorder = await Recorder.start({ endpoint: "http://127.0.0.1:9", session });
       recorder.startExecution({ name: "unsent" });

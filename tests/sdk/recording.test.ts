@@ -1,8 +1,9 @@
 // What the face records, in Node: the wire's events from the host's calls, whatever the host passes.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { after, afterEach, before, describe, test } from "node:test";
-import { Recorder } from "../../sdk-wasm/pkg/index.js";
+import { Recorder } from "../../sdk-wasm/pkg/node.js";
 import { Collector, session, type Event } from "./collector.ts";
 
 let collector: Collector;
@@ -183,9 +184,9 @@ describe("nothing that is passed makes recording throw", () => {
     ["the same on the slow path", { u: undefined, n: NaN, list: [undefined, 1n] }, { n: null, list: [null, { $bad: "bigint", value: "1" }] }],
     ["half a surrogate pair", { a: "x\ud83d", b: "\ude00😀" }, { a: "x\ufffd", b: "\ufffd😀" }],
     ["boxed values", { a: Object("s"), b: Object(1), c: Object(true), d: 1n }, { a: "s", b: 1, c: true, d: { $bad: "bigint", value: "1" } }],
-    ["a class with private fields, a map, a regular expression", [new (class { #x = 1; y = this.#x; })(), new Map([[1, 2]]), /x/], [{ y: 1 }, {}, {}]],
+    ["a class with private fields, a map, a regular expression", [new (class { #x = 1; y = this.#x; })(), new Map([[1, 2]]), /x/], [{ y: 1 }, [[1, 2]], {}]],
     ["line breaks and separators", "a\nb\u2028\r\0", "a\nb\u2028\r\0"],
-    ["a value deeper than the server reads", deep, nested(62, { $bad: "too_deep" })],
+    ["a value deeper than the server reads", deep, nested(61, { $bad: "too_deep" })],
     ["a value deeper than the stack", veryDeep, nested(60, { $bad: "too_deep" })],
   ];
   for (const [name, input, expected] of cases) {
@@ -226,18 +227,34 @@ describe("nothing that is passed makes recording throw", () => {
     await recorder.close();
   });
 
-  test("a text too long for the server leaves a drop in its place", async () => {
+  test("a text too long for the server is shortened and says how long it was", async () => {
     const recorder = await startRecorder();
     const run = recorder.startExecution({ name: "long" });
     run.recordStep({ kind: "custom", name: "long", input: "x".repeat(1_000_000) });
-    run.recordStep({ kind: "custom", name: "longer", input: "x".repeat(20_000_000) });
+    run.recordStep({ kind: "custom", name: "longer", input: "y".repeat(20_000_000) });
     run.complete();
-    assert.deepEqual(await recorder.flush(), { stored: 2, rejected: 0, dropped: 2, pending: 0, reasons: { too_large: 2 } });
-    assert.deepEqual(collector.events(run.id).map((event) => [event.t, event["reason"]]), [
-      ["start", undefined], ["drop", "too_large"], ["drop", "too_large"], ["end", undefined],
-    ]);
+    assert.deepEqual(await recorder.flush(), { stored: 4, rejected: 0, dropped: 0, pending: 0, reasons: {} });
+    const [long, longer] = steps(collector.events(run.id)).map((step) => step["input"] as { $cut: { bytes: number; sha256?: string; start?: string } });
+    assert.equal(long!.$cut.bytes, 1_000_002);
+    assert.equal(long!.$cut.sha256, createHash("sha256").update(JSON.stringify("x".repeat(1_000_000))).digest("base64url"));
+    assert.match(long!.$cut.start!, /^x{200000,250000}$/);
+    assert.deepEqual(longer, { $cut: { bytes: 20_000_002 } });
     await recorder.close();
   });
+});
+
+test("bytes are recorded as a reference, which nothing recorded can pose as", async () => {
+  const recorder = await startRecorder();
+  const bytes = new TextEncoder().encode("a screenshot");
+  const reference = await recorder.blob(bytes, "image/png");
+  const sha256 = createHash("sha256").update(bytes).digest("base64url");
+  assert.deepEqual({ ...reference }, { sha256, bytes: 12, type: "image/png" });
+  assert.equal((await recorder.blob(new Blob(["x"], { type: "text/plain" }))).type, "text/plain");
+  const run = recorder.startExecution({ name: "bytes" });
+  run.log([reference, { ...reference }, { $blob: reference }, bytes]);
+  await recorder.close();
+  const $blob = { sha256, bytes: 12, type: "image/png" };
+  assert.deepEqual(collector.events(run.id).at(-1)!["body"], [{ $blob }, $blob, { $$blob: { $blob } }, { $blob: { bytes: 12 } }]);
 });
 
 test("an id of one's own is used if it can be", async () => {

@@ -143,7 +143,7 @@ async fn holder_of(call: &Call, digest: String) -> Outcome<Option<KeyHolder>> {
     key_store::note_use(call, &record.project, &digest);
     let project =
         ProjectId::parse(&record.project).map_err(|_| "a stored project id").doing("reading an API key")?;
-    call.counted.borrow_mut().project = Some(project.clone());
+    call.counted.borrow_mut().project = Some(project);
     Ok(Some(KeyHolder { project, digest, record }))
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn note(call: &Call, batch: &Verified<'_>, problem: &Problem) {
         "earlier_repeats": repeats,
     });
     let note = note_of(call.now, &actor, Action::SenderReject, problem.code.as_str(), details);
-    let (env, project) = (call.env.clone(), batch.project().clone());
+    let (env, project) = (call.env.clone(), *batch.project());
     call.context.wait_until(async move {
         if let Err(failure) = append(&env, &project, note).await {
             worker::console_error!("fault doing=\"noting a rejection\" cause=\"{failure:?}\"");

@@ -22,6 +22,8 @@ use stepseal_protocol::problem::{Code, Problem};
 const PROJECT_LEASE_MS: u64 = 3_000;
 /// The same for a session's: its page mostly meets one isolate.
 const SESSION_LEASE_MS: u64 = 30_000;
+/// An answer of the meter that takes longer has got lost with its request.
+const AWAITED_MS: u64 = 2_000;
 /// Leases at which those that ran out are dropped, and all if none did: a bound, not a policy.
 const LEASES_MAX: usize = 4_096;
 
@@ -40,6 +42,8 @@ struct Lease {
     until: u64,
     /// Steps that were left in the bucket when the lease was taken, for the `RateLimit` header.
     steps_left: u64,
+    /// Until when the lease that was asked for last is expected.
+    awaited_until: u64,
     /// The month's use as far as this isolate knows.
     used: Usage,
 }
@@ -72,12 +76,24 @@ impl Leases {
         }
         let lease = self.0.entry(key.to_owned()).or_default();
         if lease.until <= now {
-            *lease = Lease { used: lease.used, ..Lease::default() };
+            *lease = Lease { used: lease.used, awaited_until: lease.awaited_until, ..Lease::default() };
         }
         lease.bytes += lent.bytes;
         lease.steps += lent.steps;
         lease.until = now + life_ms;
+        lease.awaited_until = 0;
         lease.steps_left = lent.steps_left;
+    }
+
+    /// Whether to ask for a lease beyond what is needed: not while one is awaited, or batches that come at the same time
+    /// would empty the bucket between them and some be refused.
+    fn wants_lease(&mut self, key: &str, now: u64) -> bool {
+        let lease = self.0.entry(key.to_owned()).or_default();
+        let wants = lease.awaited_until <= now;
+        if wants {
+            lease.awaited_until = now + AWAITED_MS;
+        }
+        wants
     }
 
     fn knows_exhausted(&self, project: &Project) -> bool {
@@ -130,13 +146,13 @@ impl<'a> Spender<'a> {
 
     /// Spends `bytes`, or refuses.
     pub(crate) async fn spend_bytes(&self, call: &Call, bytes: u64) -> Outcome<()> {
-        self.spend(call, Need { bytes, steps: 0 }).await.map(|_| ())
+        self.spend(call, Need { bytes, steps: 0, lease: true }).await.map(|_| ())
     }
 
     /// Spends `steps` (events), or refuses. Returns the headers that tell the sender where it stands
     /// (draft-ietf-httpapi-ratelimit-headers).
     pub(crate) async fn spend_steps(&self, call: &Call, steps: u64) -> Outcome<Vec<(&'static str, String)>> {
-        let left = self.spend(call, Need { bytes: 0, steps }).await?;
+        let left = self.spend(call, Need { bytes: 0, steps, lease: true }).await?;
         let of_session = left.session.map(|left| format!(", \"session-steps\";r={left}"));
         let standing = format!("\"steps\";r={}{}", left.project, of_session.unwrap_or_default());
         Ok(vec![self.policy(), ("RateLimit", standing)])
@@ -153,7 +169,7 @@ impl<'a> Spender<'a> {
         if missing == Parts::default() {
             return Ok(left);
         }
-        match ask(&call.env, &self.project.id, &self.request(need, missing)).await? {
+        match ask(&call.env, &self.project.id, &self.request(call, need, missing)).await? {
             Answer::Taken { project, session, used } => {
                 self.keep(call, used, [project, session]);
                 self.spend_leased(need, missing, &mut left);
@@ -192,10 +208,14 @@ impl<'a> Spender<'a> {
         });
     }
 
-    fn request(&self, need: Need, missing: Parts) -> Ask {
+    fn request(&self, call: &Call, need: Need, missing: Parts) -> Ask {
+        let wanted = |key: &str| {
+            LEASES.with_borrow_mut(|leases| Need { lease: leases.wants_lease(key, call.now), ..need })
+        };
+        let of_session = self.session.zip(self.session_key()).filter(|_| missing.session);
         Ask::Take(Box::new(Take {
-            project: missing.project.then_some(need),
-            session: self.session.filter(|_| missing.session).map(|session| (session.to_owned(), need)),
+            project: missing.project.then(|| wanted(&self.project.id)),
+            session: of_session.map(|(session, key)| (session.to_owned(), wanted(&key))),
             limits: self.project.limits,
             session_limits: self.project.session_limits,
             budget: self.project.budget,

@@ -116,7 +116,7 @@ async fn admitted(batch: &Verified<'_>, origin: Option<&str>, call: &Call) -> Ou
     let project = store::project(call, batch.project()).await?.ok_or_else(|| {
         Problem::new(Code::ProjectUnknown, format!("There is no project {} here.", batch.project()))
     })?;
-    call.counted.borrow_mut().project = Some(batch.project().clone());
+    call.counted.borrow_mut().project = Some(*batch.project());
     project.admit(batch, origin, call.now)?;
     Ok(project)
 }

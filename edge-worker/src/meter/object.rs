@@ -53,6 +53,8 @@ pub(crate) struct Take {
 pub(crate) struct Need {
     pub(crate) bytes: u64,
     pub(crate) steps: u64,
+    /// Whether more is wanted, to be spent on what follows.
+    pub(crate) lease: bool,
 }
 
 /// What an isolate stored and counted.
@@ -109,9 +111,10 @@ struct Buckets {
 }
 
 impl Buckets {
-    /// Takes what is needed and a lease beyond it, a share of the sustained rate.
+    /// Takes what is needed and, where it is wanted, a lease beyond it, a share of the sustained rate.
     fn take(&mut self, limits: &Limits, now: u64, need: Need, lease: fn(u64) -> u64) -> Taking {
         let (in_bytes, in_steps) = (limits.bytes(), limits.steps());
+        let lease = |rate| if need.lease { lease(rate) } else { 0 };
         let before = *self;
         let bytes = self
             .bytes

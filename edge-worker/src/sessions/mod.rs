@@ -44,7 +44,7 @@ pub(crate) async fn mint(mut request: Request, call: &Call) -> Outcome<Reply> {
     let project_id = project_of_publishable_key(&wanted.publishable_key).ok_or_else(unknown)?;
     let project = store::project(call, &project_id).await?.ok_or_else(unknown)?;
     let origin = allowed_origin(&project, &wanted, header(&request, "origin"))?;
-    call.counted.borrow_mut().project = Some(project_id.clone());
+    call.counted.borrow_mut().project = Some(project_id);
     if project.turnstile {
         turnstile::check(&request, call, wanted.turnstile.as_deref(), &origin).await?;
     }

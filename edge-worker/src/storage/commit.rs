@@ -47,9 +47,9 @@ impl NewSegment<'_> {
     pub(crate) fn key(&self) -> BatchKey {
         let header = &self.parsed.header;
         BatchKey {
-            project: self.batch.project().clone(),
-            execution: header.execution.clone(),
-            writer: header.writer.clone(),
+            project: *self.batch.project(),
+            execution: header.execution,
+            writer: header.writer,
             k: header.k,
         }
     }

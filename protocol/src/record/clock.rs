@@ -9,15 +9,18 @@ const ROUND_TRIP_MAX_MS: u64 = 30_000;
 #[derive(Default)]
 pub(super) struct Clock {
     offset_ms: i64,
+    /// The server's latest time that was heard of, in Unix milliseconds.
+    latest_ms: u64,
 }
 
 impl Clock {
     /// Takes in a reply's `server_time`. The server read its clock some time within the round trip, so
-    /// only a difference beyond it counts.
+    /// only a difference beyond it counts. A time before one that was heard already comes from a cache.
     pub(super) fn observe(&mut self, server_time_ms: u64, wall_ms: u64, round_trip_ms: u64) {
-        if round_trip_ms > ROUND_TRIP_MAX_MS {
+        if round_trip_ms > ROUND_TRIP_MAX_MS || server_time_ms < self.latest_ms {
             return;
         }
+        self.latest_ms = server_time_ms;
         let offset_ms = difference(server_time_ms.saturating_add(round_trip_ms / 2), wall_ms);
         if offset_ms.abs_diff(self.offset_ms) > NOISE_MS.max(round_trip_ms / 2) {
             self.offset_ms = offset_ms;
@@ -57,10 +60,18 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_from_a_cache_changes_nothing() {
+        let mut clock = Clock::default();
+        clock.observe(NOW + DAY, NOW, 10);
+        clock.observe(NOW + DAY - 60_000, NOW + 5_000, 10);
+        assert_eq!(clock.server_time_ms(NOW), NOW + DAY + 5);
+    }
+
+    #[test]
     fn noise_and_slow_replies_change_nothing() {
         let mut clock = Clock::default();
-        clock.observe(NOW + 900, NOW, 10);
         clock.observe(NOW - 4_000, NOW, 5_000);
+        clock.observe(NOW + 900, NOW, 10);
         clock.observe(NOW + DAY, NOW, 31_000);
         assert_eq!(clock.offset_ms(), 0);
         clock.observe(NOW + 6_000, NOW, 2_000);

@@ -1,8 +1,5 @@
 //! Finding one's way in text that is known to be valid, compact JSON, without parsing it.
 
-use alloc::vec::Vec;
-use core::ops::Range;
-
 /// Where the value that begins at `at` ends.
 pub(super) fn end_of_value(text: &[u8], at: usize) -> usize {
     match text[at] {
@@ -17,33 +14,21 @@ pub(super) fn end_of_value(text: &[u8], at: usize) -> usize {
     }
 }
 
-/// Where the value of `key` stands in the object that begins at `at`.
-pub(super) fn member(text: &[u8], at: usize, key: &[u8]) -> Option<Range<usize>> {
+/// Where the value of `key` begins in the object that begins at `at`. Not where it ends: that may be a megabyte away.
+pub(super) fn member(text: &[u8], at: usize, key: &[u8]) -> Option<usize> {
     let mut at = at + 1;
     while text[at] == b'"' {
         let key_end = end_of_string(text, at);
-        let value = key_end + 1..end_of_value(text, key_end + 1);
         if &text[at + 1..key_end - 1] == key {
-            return Some(value);
+            return Some(key_end + 1);
         }
-        at = value.end + 1;
-        if text[value.end] == b'}' {
+        let end = end_of_value(text, key_end + 1);
+        at = end + 1;
+        if text[end] == b'}' {
             break;
         }
     }
     None
-}
-
-/// Where the elements of the array that begins at `at` stand.
-pub(super) fn elements(text: &[u8], at: usize) -> Vec<Range<usize>> {
-    let mut elements = Vec::new();
-    let mut at = at + 1;
-    while text[at] != b']' {
-        let end = end_of_value(text, at);
-        elements.push(at..end);
-        at = end + usize::from(text[end] == b',');
-    }
-    elements
 }
 
 fn end_of_container(text: &[u8], at: usize) -> usize {
@@ -79,24 +64,23 @@ fn end_of_string(text: &[u8], at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{elements, end_of_value, member};
-    use alloc::vec::Vec;
+    use super::{end_of_value, member};
 
     #[test]
     fn members_are_found_at_their_own_level_only() {
         let text = br#"{"a":{"input":1},"b\"":"x,\"}","input":[1,{"y":"]"}],"z":2}"#;
-        assert_eq!(&text[member(text, 0, b"input").unwrap()], br#"[1,{"y":"]"}]"#);
-        assert_eq!(&text[member(text, 0, b"z").unwrap()], b"2");
+        assert_eq!(&text[member(text, 0, b"input").unwrap()..], br#"[1,{"y":"]"}],"z":2}"#);
+        assert_eq!(&text[member(text, 0, b"z").unwrap()..], b"2}");
         assert_eq!(member(text, 0, b"y"), None);
         assert_eq!(member(b"{}", 0, b"y"), None);
     }
 
     #[test]
-    fn elements_are_found_whatever_is_in_them() {
-        let text = br#"["a\\",[1,[2]],{"b":"]"},-1.5,null]"#;
-        let found: Vec<&[u8]> = elements(text, 0).into_iter().map(|range| &text[range]).collect();
-        assert_eq!(found, [&b"\"a\\\\\""[..], b"[1,[2]]", br#"{"b":"]"}"#, b"-1.5", b"null"]);
-        assert!(elements(b"[]", 0).is_empty());
-        assert_eq!(end_of_value(b"12", 0), 2);
+    fn a_value_ends_where_it_ends() {
+        for (text, end) in
+            [("12", 2), ("\"a\\\\\",", 5), ("[1,[2]],", 7), ("{\"b\":\"]\"},", 9), ("-1.5}", 4), ("null]", 4)]
+        {
+            assert_eq!(end_of_value(text.as_bytes(), 0), end, "{text}");
+        }
     }
 }

@@ -1,50 +1,49 @@
 //! The lines of a batch's body (SPEC.md, "Body").
 
+use super::outbox::Batch;
 use super::tally::plain;
-use crate::digest::BodyDigest;
-use crate::ids::{ExecutionId, WriterId};
+use crate::ids::WriterId;
 use crate::keys::decimal;
 use alloc::vec::Vec;
+use core::ops::Range;
 
-/// No header of ours is longer than this, in bytes: its longest values come to 330.
+/// No header of ours is longer than this, in bytes: its longest values come to 358.
 pub(super) const HEADER_MAX: usize = 400;
 
-/// A body's first line.
-pub(super) struct Header<'a> {
-    pub(super) execution: &'a ExecutionId,
-    pub(super) writer: &'a WriterId,
-    pub(super) k: u64,
-    pub(super) prev: Option<BodyDigest>,
-    pub(super) n: u64,
-    pub(super) clock_offset_ms: i64,
-    pub(super) sdk: &'a str,
-    pub(super) fin: bool,
+/// Writes a body's first line.
+pub(super) fn header(out: &mut Vec<u8>, batch: &Batch, about: &About) {
+    text(out, "{\"v\":1,\"x\":\"");
+    bytes(out, batch.execution.as_bytes());
+    if batch.writer != WriterId::default() {
+        text(out, "\",\"w\":\"");
+        bytes(out, batch.writer.as_bytes());
+    }
+    text(out, "\"");
+    number_member(out, "k", batch.k);
+    text(out, ",\"prev\":\"");
+    bytes(out, batch.prev.as_bytes());
+    text(out, "\"");
+    number_member(out, "n", batch.n);
+    if about.clock_offset_ms != 0 {
+        text(out, if about.clock_offset_ms < 0 { ",\"off\":-" } else { ",\"off\":" });
+        number(out, about.clock_offset_ms.unsigned_abs());
+    }
+    if about.lost != 0 {
+        number_member(out, "lost", about.lost);
+    }
+    text(out, ",\"sdk\":\"");
+    text(out, about.sdk);
+    text(out, if about.fin { "\",\"fin\":true}\n" } else { "\"}\n" });
 }
 
-impl Header<'_> {
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        text(out, "{\"v\":1,\"x\":\"");
-        text(out, self.execution.as_str());
-        if !self.writer.as_str().is_empty() {
-            text(out, "\",\"w\":\"");
-            text(out, self.writer.as_str());
-        }
-        text(out, "\",\"k\":");
-        number(out, self.k);
-        text(out, ",\"prev\":\"");
-        if let Some(prev) = self.prev {
-            text(out, &prev.to_base64url());
-        }
-        text(out, "\",\"n\":");
-        number(out, self.n);
-        if self.clock_offset_ms != 0 {
-            text(out, if self.clock_offset_ms < 0 { ",\"off\":-" } else { ",\"off\":" });
-            number(out, self.clock_offset_ms.unsigned_abs());
-        }
-        text(out, ",\"sdk\":\"");
-        text(out, self.sdk);
-        text(out, if self.fin { "\",\"fin\":true}\n" } else { "\"}\n" });
-    }
+/// What a header says beside its batch.
+pub(super) struct About {
+    pub(super) clock_offset_ms: i64,
+    /// Executions that this client had to drop.
+    pub(super) lost: u64,
+    pub(super) sdk: &'static str,
+    /// Whether the writer has ended though its execution goes on.
+    pub(super) fin: bool,
 }
 
 /// Begins an event's line: `{"t":"<t>","n":<n>`.
@@ -80,35 +79,73 @@ pub(super) fn drop_line(out: &mut Vec<u8>, n: u64, reason: &str, from: u64, to: 
     end(out);
 }
 
+#[inline(never)]
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
+    bytes(out, text.as_bytes());
 }
 
+#[inline(never)]
+pub(super) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(bytes);
+}
+
+#[inline(never)]
 pub(super) fn number(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(decimal(value, &mut [0; 20]));
+    bytes(out, decimal(value, &mut [0; 20]));
+}
+
+/// Puts `value` in the place of a part of `text`.
+#[inline(never)]
+pub(super) fn replace(text: &mut Vec<u8>, part: Range<usize>, value: &[u8]) {
+    let rest = text.split_off(part.end);
+    text.truncate(part.start);
+    bytes(text, value);
+    bytes(text, &rest);
+}
+
+/// Takes what stands before the next `separator`, which is skipped, or everything.
+#[inline(never)]
+pub fn until<'a>(rest: &mut &'a str, separator: u8) -> &'a str {
+    let len = rest.bytes().position(|byte| byte == separator).unwrap_or(rest.len());
+    let word = rest.get(..len).unwrap_or_default();
+    *rest = rest.get(len + 1..).unwrap_or_default();
+    word
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyDigest, ExecutionId, HEADER_MAX, Header, WriterId};
+    use super::super::outbox::{Batch, prev_of};
+    use super::{About, HEADER_MAX, header, replace, until};
+    use crate::ids::{BatchId, ExecutionId, WriterId};
     use alloc::vec::Vec;
 
     #[test]
     fn the_longest_header_fits() {
-        let mut out = Vec::new();
         let longest = u64::MAX;
-        Header {
-            execution: &ExecutionId::parse(&"x".repeat(64)).unwrap(),
-            writer: &WriterId::parse(&"w".repeat(32)).unwrap(),
-            k: longest,
-            prev: Some(BodyDigest::of(b"")),
-            n: longest,
+        let mut batch = Batch::first(
+            BatchId::parse(&"b".repeat(64)).unwrap(),
+            ExecutionId::parse(&"x".repeat(64)).unwrap(),
+            WriterId::parse(&"w".repeat(32)).unwrap(),
+        );
+        (batch.k, batch.n, batch.prev) = (longest, longest, prev_of(b""));
+        let about = About {
             clock_offset_ms: i64::MIN,
-            sdk: &"s".repeat(32),
+            lost: longest,
+            sdk: "stepseal-test/1234567890.12345-b",
             fin: true,
-        }
-        .write(&mut out);
+        };
+        let mut out = Vec::new();
+        header(&mut out, &batch, &about);
         assert!(out.len() <= HEADER_MAX, "{}", out.len());
         assert!(serde_json::from_slice::<serde_json::Value>(&out).is_ok());
+    }
+
+    #[test]
+    fn parts_are_replaced_and_words_taken() {
+        let mut text = Vec::from(*b"abcdef");
+        replace(&mut text, 1..3, b"XYZ");
+        assert_eq!(text, b"aXYZdef");
+        let mut rest = "a\n\nb";
+        assert_eq!([(); 4].map(|()| until(&mut rest, b'\n')), ["a", "", "b", ""]);
     }
 }

@@ -4,8 +4,7 @@
 //! second time it is a range of the table. A message whose event was lost is forgotten, so that the next
 //! step which needs it sends it again under a new index; indexes are never reused.
 
-use super::capture::Fields;
-use super::json::{elements, member};
+use super::json::{end_of_value, member};
 use super::line;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -53,55 +52,76 @@ impl MessageTable {
     }
 }
 
-/// Where in a step's fields a list of messages stands.
-pub(super) struct MessageList {
-    list: Range<usize>,
-    elements: Vec<Range<usize>>,
-}
-
-impl MessageList {
-    /// Finds `input` that is a list of messages, or an object with one under `messages`. A list of messages is
-    /// a list of objects of which the first has a `role`.
-    pub(super) fn find(fields: &Fields) -> Option<Self> {
-        let text = fields.as_bytes();
-        let mut list = member(text, 0, b"input")?;
-        if text[list.start] == b'{' {
-            list = member(text, list.start, b"messages")?;
-        }
-        if text[list.start] != b'[' {
+/// Where in a step's fields a list of messages stands: `input`, or what it has under `messages`. A list of messages is
+/// a list of objects of which the first has a `role`.
+pub(super) fn find_list(text: &[u8]) -> Option<Range<usize>> {
+    let mut list = member(text, 0, b"input")?;
+    if text[list] == b'{' {
+        list = member(text, list, b"messages")?;
+    }
+    if text[list] != b'[' || text[list + 1] != b'{' {
+        return None;
+    }
+    member(text, list + 1, b"role")?;
+    let mut at = list + 1;
+    while let Some(element) = next_element(text, at) {
+        if text[element.start] != b'{' {
             return None;
         }
-        let elements = elements(text, list.start);
-        member_of_object(text, elements.first()?.start)?;
-        elements.iter().all(|element| text[element.start] == b'{').then_some(Self { list, elements })
+        at = element.end;
     }
-
-    /// The texts of the messages.
-    pub(super) fn texts<'a>(&self, fields: &'a Fields) -> impl Iterator<Item = &'a [u8]> {
-        self.elements.iter().map(|element| &fields.as_bytes()[element.clone()])
-    }
-
-    /// Puts ranges of the table where the list stands.
-    pub(super) fn replace(self, fields: &mut Fields, indexes: &[usize]) {
-        let mut value = Vec::new();
-        line::text(&mut value, "{\"$msgs\":[");
-        let mut rest = indexes;
-        while let Some(first) = rest.first() {
-            let count = rest.iter().zip(*first..).take_while(|(index, next)| **index == *next).count();
-            line::text(&mut value, if rest.len() == indexes.len() { "[" } else { ",[" });
-            line::number(&mut value, *first as u64);
-            line::text(&mut value, ",");
-            line::number(&mut value, count as u64);
-            line::text(&mut value, "]");
-            rest = &rest[count..];
-        }
-        line::text(&mut value, "]}");
-        fields.splice(self.list, &value);
-    }
+    Some(list..at + 1)
 }
 
-fn member_of_object(text: &[u8], at: usize) -> Option<Range<usize>> {
-    if text[at] == b'{' { member(text, at, b"role") } else { None }
+/// The element of an array that begins at or after `at`, where the bracket, a comma or the element itself stands.
+pub(super) fn next_element(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let at = at + usize::from(matches!(text[at], b'[' | b','));
+    (text[at] != b']').then(|| at..end_of_value(text, at))
+}
+
+/// Ranges of the table, as they are written in the place of a list.
+pub(super) struct Ranges {
+    text: Vec<u8>,
+    first: usize,
+    count: usize,
+}
+
+impl Ranges {
+    pub(super) fn new() -> Self {
+        Self { text: Vec::new(), first: 0, count: 0 }
+    }
+
+    /// The message at `index` comes next.
+    pub(super) fn push(&mut self, index: usize) {
+        if self.count > 0 && index != self.expected() {
+            self.close();
+        }
+        if self.count == 0 {
+            self.first = index;
+        }
+        self.count += 1;
+    }
+
+    /// The index that would continue the range.
+    pub(super) fn expected(&self) -> usize {
+        self.first + self.count
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        self.close();
+        line::text(&mut self.text, "]}");
+        self.text
+    }
+
+    fn close(&mut self) {
+        let before = if self.text.is_empty() { "{\"$msgs\":[[" } else { ",[" };
+        line::text(&mut self.text, before);
+        line::number(&mut self.text, self.first as u64);
+        line::text(&mut self.text, ",");
+        line::number(&mut self.text, self.count as u64);
+        line::text(&mut self.text, "]");
+        self.count = 0;
+    }
 }
 
 /// FNV-1a, 32 bits: only sorts out candidates, the texts decide.
@@ -111,15 +131,25 @@ fn fnv1a(text: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::capture::capture;
-    use super::{MessageList, MessageTable};
+    use super::{MessageTable, Ranges, find_list, next_element};
+
+    fn count(text: &[u8]) -> usize {
+        let Some(list) = find_list(text) else { return 0 };
+        let (mut at, mut count) = (list.start, 0);
+        while let Some(element) = next_element(text, at) {
+            (at, count) = (element.end, count + 1);
+        }
+        assert_eq!(at + 1, list.end);
+        count
+    }
 
     #[test]
     fn lists_are_found_where_messages_are_passed() {
         for (fields, found) in [
-            (r#"{"input":[{"role":"user","content":"a"},{"content":"b"}]}"#, 2),
+            (r#"{"input":[{"role":"user","content":"a"},{"content":"b]"}]}"#, 2),
             (r#"{"id":"1","input":{"model":"m","messages":[{"role":"user"}],"temperature":1}}"#, 1),
             (r#"{"input":[]}"#, 0),
+            (r#"{"input":[{}]}"#, 0),
             (r#"{"input":[{"type":"x"}]}"#, 0),
             (r#"{"input":[{"role":"user"},"b"]}"#, 0),
             (r#"{"input":["role"]}"#, 0),
@@ -127,19 +157,17 @@ mod tests {
             (r#"{"input":"messages"}"#, 0),
             (r#"{"output":[{"role":"user"}]}"#, 0),
         ] {
-            let fields = capture(fields).unwrap();
-            assert_eq!(MessageList::find(&fields).map_or(0, |list| list.elements.len()), found);
+            assert_eq!(count(fields.as_bytes()), found, "{fields}");
         }
     }
 
     #[test]
     fn ranges_join_what_follows_on() {
-        let mut fields = capture(r#"{"a":1,"input":{"messages":[{"role":"u"}],"t":0},"z":2}"#).unwrap();
-        MessageList::find(&fields).unwrap().replace(&mut fields, &[0, 1, 2, 7, 8, 3]);
-        assert_eq!(
-            core::str::from_utf8(fields.as_bytes()),
-            Ok(r#"{"a":1,"input":{"messages":{"$msgs":[[0,3],[7,2],[3,1]]},"t":0},"z":2}"#)
-        );
+        let mut ranges = Ranges::new();
+        for index in [0, 1, 2, 7, 8, 3] {
+            ranges.push(index);
+        }
+        assert_eq!(ranges.finish(), br#"{"$msgs":[[0,3],[7,2],[3,1]]}"#);
     }
 
     #[test]

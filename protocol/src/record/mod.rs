@@ -13,26 +13,36 @@
 //!
 //! Every event number ends with exactly one fate: stored, rejected, dropped or (still) pending.
 //!
-//! Out of scope: keeping the outbox over a page's end. Its entries are plain data so that a store can
-//! be put under it.
+//! What must outlive the process is handed to the host's store ([`Recorder::take_changes`], `journal`); what another
+//! process left there comes back by [`Recorder::restore`] and [`Recorder::adopt`] (`adoption`). `owners` keeps the
+//! recordings of one person from being sent under another's session.
 
+mod adoption;
 mod capture;
 mod clock;
+mod delivery;
+mod journal;
 mod json;
 mod line;
 mod messages;
 mod outbox;
 mod outcome;
+mod owners;
 mod pace;
 mod random;
 mod recorder;
+mod sampling;
 mod session;
 mod shared;
+mod shrink;
 mod tally;
 mod writer;
 
+pub use delivery::{Action, Attempt};
+pub use line::until;
 pub use outcome::Reply;
-pub use recorder::{Action, Attempt, Config, Handle, Mark, Moment, Recorder};
+pub use recorder::{Config, Handle, Mark, Moment, Recorder, Role};
+pub use sampling::Sampling;
 pub use session::UnusableSession;
 pub use tally::Counts;
 pub use writer::EventType;

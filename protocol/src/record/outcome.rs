@@ -15,8 +15,6 @@ pub struct Reply<'a> {
     pub rejected: u64,
     /// The reasons of the reply's `verdicts`, one a line.
     pub rejected_because: &'a str,
-    /// On a conflict, the digest of what is stored under the batch's key, in hex.
-    pub stored_sha256: &'a str,
 }
 
 /// What to do with the batch.
@@ -24,8 +22,6 @@ pub struct Reply<'a> {
 pub(super) enum Outcome {
     /// The server has it.
     Stored,
-    /// The key is taken; it is ours if the digest is.
-    Conflict,
     /// The clock was wrong: sign again by the server's.
     ClockOff,
     /// The session's time is over or has not come: another session will do.
@@ -43,7 +39,6 @@ pub(super) enum Outcome {
 pub(super) fn judge(reply: &Reply<'_>) -> Outcome {
     match (reply.status, reply.code) {
         (200, "stored" | "duplicate") => Outcome::Stored,
-        (409, "batch_conflict") => Outcome::Conflict,
         (401, "timestamp_outside_window") => Outcome::ClockOff,
         (401, "session_expired" | "session_not_yet_valid") => Outcome::SessionOver,
         (401, code) if !code.is_empty() => Outcome::SessionRefused,
@@ -77,7 +72,7 @@ mod tests {
             (403, "session_denied", Outcome::Refused),
             (403, "", Outcome::Retry),
             (404, "", Outcome::Retry),
-            (409, "batch_conflict", Outcome::Conflict),
+            (409, "batch_conflict", Outcome::Refused),
             (410, "execution_deleted", Outcome::Refused),
             (413, "body_too_large", Outcome::Refused),
             (429, "rate_limited", Outcome::Retry),

@@ -53,6 +53,11 @@ impl Pace {
         }
     }
 
+    /// The server asked an earlier recorder to wait until then.
+    pub(super) fn hold_until(&mut self, until: u64) {
+        self.held_until = self.held_until.max(until);
+    }
+
     /// When the next request may leave.
     pub(super) fn open_at(&self) -> u64 {
         self.held_until.max(self.backed_off_until)

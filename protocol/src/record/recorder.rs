@@ -1,35 +1,37 @@
-//! The recorder: what the host tells it, and what it tells the host to do.
+//! The recorder: what the host tells it. What it tells the host to do is in `delivery`.
 
 use super::clock::Clock;
-use super::line::HEADER_MAX;
-use super::outbox::{Batch, Flight, Outbox};
-use super::outcome::{Outcome, Reply, judge};
+use super::journal::{Journal, Store};
+use super::line::{self, HEADER_MAX};
+use super::outbox::{Batch, Entry, Outbox};
+use super::owners::Owners;
 use super::pace::Pace;
 use super::random::Random;
+use super::sampling::{Sampling, is_sampled};
 use super::session::{Sessions, UnusableSession, life_ms};
 use super::shared::Shared;
 use super::tally::{Counts, Tally};
 use super::writer::{EventType, Writer};
-use crate::digest::BodyDigest;
-use crate::envelope::seal;
 use crate::ids::{ExecutionId, WriterId};
 use crate::keys::SessionKey;
-use crate::limits::{ENVELOPE_LINE_MAX, EVENTS_MAX, KEEPALIVE_BUDGET, SDK_BATCH_MAX};
+use crate::limits::{ENVELOPE_LINE_MAX, EVENTS_MAX, SDK_BATCH_MAX};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Beyond this many bytes of unsent batches the oldest is dropped: a recorder must not fill its host's memory.
+/// Beyond this many bytes of unsent batches something has to go: a recorder must not fill its host's memory.
 const OUTBOX_MAX: usize = 16 << 20;
-/// So often a batch may be signed anew at once, for a clock or a session, before that counts as a failure.
-const CORRECTIONS_MAX: u32 = 2;
+/// So much is kept however full the store is: if it has no room for that, others have filled it.
+const OUTBOX_MIN: usize = 1 << 18;
+/// An execution whose end is to decide if it is wanted is kept, wanted or not, beyond this many bytes.
+const HELD_MAX: usize = 1 << 20;
 
-/// First and last time that the first line can carry (ten digits), in Unix seconds. A clock beyond them still
-/// has to reach the server to be corrected.
-const TS_MIN: u64 = 1_000_000_000;
-const TS_MAX: u64 = 9_999_999_999;
+/// How a writer ends whose execution goes on.
+pub(super) const RUNNING: &str = ",\"state\":\"running\"}";
 
 /// How a recorder works.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact about the host, independent of the others")]
 pub struct Config {
     /// Most events of a batch, 1 to [`EVENTS_MAX`].
     pub batch_events_max: usize,
@@ -41,12 +43,18 @@ pub struct Config {
     pub page: bool,
     /// Whether the host can get another session when one ends.
     pub renewable: bool,
+    /// Whether the host has a store that outlives it, or is opening one.
+    pub durable: bool,
+    /// Whether the host takes turns with others that send to the same server.
+    pub turns: bool,
+    /// Which part of all executions is recorded.
+    pub sampling: Sampling,
     /// Name and version of the host as they stand in each header: at most 32 printable characters without `"` and `\`.
     pub sdk: &'static str,
 }
 
 impl Config {
-    /// The usual batches: 200 events, 60 kB, one second.
+    /// The usual batches, 200 events, 60 kB, one second; in memory, alone, of every execution.
     pub const fn new(sdk: &'static str) -> Self {
         Self {
             batch_events_max: 200,
@@ -54,6 +62,9 @@ impl Config {
             batch_wait_max_ms: 1_000,
             page: false,
             renewable: true,
+            durable: false,
+            turns: false,
+            sampling: Sampling::ALL,
             sdk,
         }
     }
@@ -82,47 +93,79 @@ pub struct Mark(
     pub u32,
 );
 
-/// What the host shall do next.
-#[derive(Debug)]
-pub enum Action {
-    /// Send this, tell [`Recorder::settle`] what came of it, and ask again at once.
-    Send(Attempt),
-    /// Get a session, tell [`Recorder::accept_session`] or [`Recorder::renewal_failed`], and ask again at once.
-    RenewSession,
-    /// Ask again after so many milliseconds, or when something else has happened.
-    Wait(u64),
-    /// Nothing, until something happens.
-    Rest,
+/// What a writer is to its execution.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// It starts the execution.
+    Starter,
+    /// It goes on where another, which is gone, has ended.
+    Successor,
+    /// It writes beside others.
+    Companion,
 }
 
-/// A request to `POST /v1/batches`.
-#[derive(Debug)]
-pub struct Attempt {
-    /// Names the attempt to [`Recorder::settle`].
-    pub id: u32,
-    /// The request's body: the sealed batch.
-    pub request: Vec<u8>,
-    /// Whether the request shall outlive the page.
-    pub keepalive: bool,
+/// What [`Recorder::open`] has become of a writer.
+pub(super) enum Slot {
+    Open(Box<Writer>),
+    /// Nothing can be recorded any more.
+    Ended,
+    /// Nothing is to be recorded.
+    Unwanted,
+}
+
+impl Slot {
+    pub(super) fn writer(&self) -> Option<&Writer> {
+        if let Self::Open(writer) = self { Some(writer) } else { None }
+    }
+
+    pub(super) fn writer_mut(&mut self) -> Option<&mut Writer> {
+        if let Self::Open(writer) = self { Some(writer) } else { None }
+    }
+
+    /// Whether this writes to `execution`, whose end is to decide if it is wanted.
+    pub(super) fn is_held(&self, execution: &ExecutionId) -> bool {
+        self.writer().is_some_and(|writer| writer.orphan.is_none() && is_held(writer.batch(), execution))
+    }
+}
+
+fn is_held(batch: &Batch, execution: &ExecutionId) -> bool {
+    batch.held && batch.execution == *execution
 }
 
 /// Records executions into batches and sees each to its fate.
 pub struct Recorder {
-    page: bool,
-    batch_wait_max_ms: u64,
-    writers: Vec<Option<Box<Writer>>>,
-    sessions: Sessions,
-    pace: Pace,
-    shared: Shared,
+    pub(super) page: bool,
+    pub(super) batch_wait_max_ms: u64,
+    pub(super) turns: bool,
+    pub(super) turn: Turn,
+    sampling: Sampling,
+    pub(super) writers: Vec<Slot>,
+    pub(super) sessions: Sessions,
+    pub(super) pace: Pace,
+    pub(super) shared: Shared,
+    outbox_max: usize,
+}
+
+/// Whether it is this recorder's turn to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    None,
+    Asked,
+    Held,
 }
 
 impl Recorder {
     /// A recorder that has recorded nothing. `seed` must come from a cryptographic source: batch ids derive from it.
-    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+    /// `queue` is the name of its queue in the host's store.
+    pub fn new(config: Config, seed: [u8; 32], queue: &str) -> Self {
         let batch_bytes_max = config.batch_bytes_max.min(SDK_BATCH_MAX);
+        let store = if config.durable { Store::Opening } else { Store::Absent };
         Self {
             page: config.page,
             batch_wait_max_ms: config.batch_wait_max_ms,
+            turns: config.turns,
+            turn: Turn::None,
+            sampling: config.sampling,
             writers: Vec::new(),
             sessions: Sessions::new(config.renewable),
             pace: Pace::default(),
@@ -130,57 +173,174 @@ impl Recorder {
                 sdk: config.sdk,
                 batch_events_max: config.batch_events_max.clamp(1, EVENTS_MAX) as u64,
                 batch_bytes_max: batch_bytes_max.saturating_sub(ENVELOPE_LINE_MAX + HEADER_MAX),
+                wall_ms: 0,
+                lost: 0,
                 clock: Clock::default(),
                 random: Random::new(seed),
                 outbox: Outbox::default(),
+                journal: Journal::new(store, queue),
+                owners: Owners::default(),
                 tally: Tally::default(),
             },
+            outbox_max: OUTBOX_MAX,
         }
     }
 
     /// Begins to write to `execution`. The writer that starts it is the empty one.
-    pub fn open(&mut self, execution: ExecutionId, writer: WriterId) -> Handle {
-        let slot = self.writers.len();
-        self.writers.push(Some(Box::new(Writer::new(slot, execution, writer))));
-        #[expect(clippy::cast_possible_truncation, reason = "memory ends before 2^32 executions")]
-        Handle(slot as u32)
+    pub fn open(&mut self, execution: ExecutionId, role: Role) -> Handle {
+        let sampled = is_sampled(&execution, self.sampling.rate);
+        let slot = if sampled || self.sampling.keep_failures {
+            let id = match role {
+                Role::Starter => WriterId::default(),
+                _ => self.shared.random.writer_id(),
+            };
+            let mut batch = Batch::first(self.shared.random.batch_id(), execution, id);
+            batch.number = self.next_handle();
+            batch.owner = self.shared.owners.current();
+            batch.main = role != Role::Companion;
+            batch.held = !sampled;
+            Slot::Open(Writer::new(batch))
+        } else {
+            Slot::Unwanted
+        };
+        let handle = Handle(self.next_handle());
+        self.writers.push(slot);
+        handle
     }
 
-    /// Records one event. `fields` is its JSON object without `t` and `n`, compact, its recorded keys escaped; empty if it is too large even to be passed.
+    /// Whether the end of a writer's execution decides if it is wanted. In statistics it then counts for nothing but itself:
+    /// its `start` has a `rate` of 0.
+    pub fn is_held(&self, handle: Handle) -> bool {
+        self.writers.get(handle.0 as usize).and_then(Slot::writer).is_some_and(|writer| writer.batch().held)
+    }
+
+    /// Records one event. `fields` is its JSON object without `t` and `n`, compact, its recorded keys escaped; or why there is
+    /// none: empty if it is too large even to be passed, `!` if the host's redaction wants none, `?` if that has failed.
     /// What does not fit is counted as dropped, never an error. Says whether [`next_action`](Self::next_action)
     /// may have something new.
     pub fn record(&mut self, handle: Handle, event: EventType, fields: &str, monotonic_ms: u64) -> bool {
         let Some(slot) = self.writers.get_mut(handle.0 as usize) else { return false };
-        let Some(writer) = slot else {
-            self.shared.tally.recorded();
-            self.shared.tally.dropped(1, "execution_ended");
-            return false;
+        let writer = match slot {
+            Slot::Open(writer) => writer,
+            Slot::Unwanted => return false,
+            Slot::Ended => {
+                self.shared.tally.recorded();
+                self.shared.tally.dropped(1, "execution_ended");
+                return false;
+            }
         };
         let (was_waiting, cut_before) = (writer.waiting_since(), self.shared.outbox.end());
         writer.record(event, fields, monotonic_ms, &mut self.shared);
         let is_waiting = writer.waiting_since();
+        let is_kept = writer.held_bytes() <= HELD_MAX;
         if event == EventType::End {
-            *slot = None;
+            *slot = Slot::Ended;
+        }
+        if !is_kept {
+            self.decide(handle, true);
         }
         let has_cut = self.shared.outbox.end() != cut_before;
         if has_cut {
             self.bound_outbox();
         }
-        has_cut || was_waiting.is_none() && is_waiting.is_some()
+        has_cut || was_waiting.is_none() && is_waiting.is_some() || self.shared.journal.store == Store::Open
+    }
+
+    /// Ends a writer whose execution goes on without it.
+    pub fn leave(&mut self, handle: Handle, monotonic_ms: u64) {
+        self.close(handle.0 as usize, self.shared.wall_ms, RUNNING, monotonic_ms);
+    }
+
+    /// Records `how` a writer ends, and lets go of it. Where its execution goes on the header of its last batch says so, which
+    /// needs an event only if there is none.
+    #[inline(never)]
+    pub(super) fn close(&mut self, at: usize, when: u64, how: &str, now: u64) {
+        let Some(slot) = self.writers.get_mut(at) else { return };
+        let Some(writer) = slot.writer_mut() else { return };
+        let goes_on = how == RUNNING;
+        if !goes_on || writer.waiting_since().is_none() {
+            let mut fields = Vec::new();
+            line::text(&mut fields, "{\"at\":");
+            line::number(&mut fields, when);
+            line::text(&mut fields, how);
+            let event = if goes_on { EventType::State } else { EventType::End };
+            writer.record_own(event, fields, now, &mut self.shared);
+        }
+        writer.cut_last(goes_on, &mut self.shared);
+        *slot = Slot::Ended;
+    }
+
+    /// Decides if an execution is wanted whose end was to decide. Nothing changes where that is decided already.
+    pub fn decide(&mut self, handle: Handle, is_wanted: bool) {
+        let writer = self.writers.get(handle.0 as usize).and_then(Slot::writer);
+        let Some(execution) = writer.map(|writer| writer.batch().execution) else { return };
+        let is_held = |batch: &Batch| is_held(batch, &execution);
+        if !is_wanted {
+            let events = self.let_go(true, &is_held);
+            return self.shared.tally.handed_over(events);
+        }
+        for writer in
+            self.writers.iter_mut().filter_map(Slot::writer_mut).filter(|writer| is_held(writer.batch()))
+        {
+            writer.release();
+        }
+        for entry in self.shared.outbox.entries_mut().iter_mut().filter(|entry| is_held(&entry.batch)) {
+            entry.batch.held = false;
+            entry.saved_in = 0;
+        }
+    }
+
+    /// Forgets everything that has no fate yet, as dropped because of `reason`, and every execution. The host
+    /// empties its store.
+    pub fn purge(&mut self, reason: &str) {
+        let events = self.let_go(false, &|_| true);
+        self.shared.journal.clear();
+        self.shared.tally.dropped(events, reason);
+    }
+
+    /// Lets go of the batches that are `which`, cut or not, and `forget`s them in the store; gives how many events
+    /// that leaves without a fate.
+    #[inline(never)]
+    pub(super) fn let_go(&mut self, forget: bool, which: &dyn Fn(&Batch) -> bool) -> u64 {
+        let Shared { outbox, journal, .. } = &mut self.shared;
+        let mut events = 0;
+        for slot in &mut self.writers {
+            if let Slot::Open(writer) = slot
+                && which(writer.batch())
+            {
+                events += writer.batch().undecided();
+                if forget {
+                    writer.forget(journal);
+                }
+                *slot = if forget { Slot::Unwanted } else { Slot::Ended };
+            }
+        }
+        while let Some(entry) = outbox.entries().iter().find(|entry| which(&entry.batch)) {
+            let Some(entry) = outbox.take(entry.key) else { break };
+            events += entry.batch.undecided();
+            if forget {
+                journal.forget_batch(&entry);
+            }
+        }
+        events
     }
 
     /// Cuts everything recorded into batches, to be sent without waiting for more.
     pub fn flush(&mut self) -> Mark {
-        for writer in self.writers.iter_mut().flatten() {
+        for writer in self.writers.iter_mut().filter_map(Slot::writer_mut) {
             writer.cut(&mut self.shared);
         }
         self.bound_outbox();
         Mark(self.shared.outbox.end())
     }
 
-    /// Whether everything up to `mark` has its fate.
+    /// Whether everything up to `mark` has its fate that this session may send.
     pub fn is_settled(&self, mark: Mark) -> bool {
-        self.shared.outbox.settled_before(mark.0)
+        let Shared { outbox, owners, .. } = &self.shared;
+        outbox
+            .entries()
+            .iter()
+            .all(|Entry { key, batch, .. }| *key >= mark.0 || batch.held || !owners.may_send(batch.owner))
     }
 
     /// Whether nothing can be sent any more: the session is over and the host has no means to get another.
@@ -188,17 +348,38 @@ impl Recorder {
         self.sessions.ended()
     }
 
-    /// Takes the session to sign with from now on. `server_time_ms` is the clock of whoever made it.
+    /// The host saw sessions of `owner` last, before this one.
+    pub fn presume_owner(&mut self, owner: &str) {
+        self.shared.owners.presume(owner);
+    }
+
+    /// Takes the session to sign with from now on. `server_time_ms` is the clock of whoever made it. `owners`, one a
+    /// line, are whom it is for, and whose recordings it may continue.
     pub fn accept_session(
         &mut self,
         token: &str,
         key: SessionKey,
         expires_at_ms: u64,
         server_time_ms: Option<u64>,
+        owners: &str,
         now: Moment,
     ) -> Result<(), UnusableSession> {
         let life = life_ms(expires_at_ms, server_time_ms, &self.shared.clock, now);
-        self.sessions.accept(token, key, life, now.monotonic_ms)
+        self.sessions.accept(token, key, life, now.monotonic_ms)?;
+        let before = self.shared.owners.current();
+        let Some(owner) = self.shared.owners.accept(owners) else { return Ok(()) };
+        for writer in self.writers.iter_mut().filter_map(Slot::writer_mut) {
+            if writer.batch().owner == before {
+                writer.belong_to(owner);
+            }
+        }
+        for entry in self.shared.outbox.entries_mut() {
+            if entry.batch.owner == before {
+                entry.batch.owner = owner;
+                entry.saved_in = 0;
+            }
+        }
+        Ok(())
     }
 
     /// The host could not get a session; it will be asked again later.
@@ -206,46 +387,36 @@ impl Recorder {
         self.sessions.renewal_failed(monotonic_ms, &mut self.shared.random);
     }
 
-    /// What to do now. The host asks until it is told to wait or rest.
-    pub fn next_action(&mut self, now: Moment) -> Action {
-        self.cut_what_waited(now.monotonic_ms);
-        if self.renewal_due().is_some_and(|at| at <= now.monotonic_ms) {
-            self.sessions.renewal_begun();
-            return Action::RenewSession;
-        }
-        match self.next_attempt(now) {
-            Some(attempt) => Action::Send(attempt),
-            None => self.wait(now.monotonic_ms),
+    /// The host has opened its store.
+    pub fn store_opened(&mut self) {
+        if self.shared.journal.store == Store::Opening {
+            self.shared.journal.store = Store::Open;
         }
     }
 
-    /// What to send while the page goes away, or `None` once nothing more fits into the page's budget. Does not
-    /// wait for a backoff to pass, there being no later; does respect what the server asked for.
-    pub fn next_at_exit(&mut self, now: Moment) -> Option<Attempt> {
-        self.flush();
-        if self.pace.held_until() > now.monotonic_ms {
-            return None;
-        }
-        let bytes_max = self.keepalive_bytes_left().checked_sub(ENVELOPE_LINE_MAX)?;
-        let entry = self.shared.outbox.next_at_exit(bytes_max)?.key;
-        self.depart(entry, true, now)
+    /// The host has no store, or it has failed: from now on everything lives in memory, and nobody waits for a turn that
+    /// a place without storage may never give.
+    pub fn store_failed(&mut self) {
+        self.shared.journal.store = Store::Absent;
+        self.turns = false;
+        self.outbox_max = OUTBOX_MAX;
     }
 
-    /// Takes in what came of an attempt, which took `round_trip_ms`.
-    pub fn settle(&mut self, attempt: u32, reply: &Reply<'_>, round_trip_ms: u64, now: Moment) {
-        let Some(flight) = self.shared.outbox.arrive(attempt) else { return };
-        if let Some(server_time_ms) = reply.server_time_ms {
-            self.shared.clock.observe(server_time_ms, now.wall_ms, round_trip_ms);
-        }
-        match judge(reply) {
-            Outcome::Stored => self.stored(&flight, reply),
-            Outcome::Conflict => self.conflicted(&flight, reply),
-            Outcome::ClockOff => self.correct(&flight, reply, now.monotonic_ms),
-            Outcome::SessionOver => self.change_session(&flight, reply, now.monotonic_ms),
-            Outcome::SessionRefused => self.change_session_or_drop(&flight, reply, now.monotonic_ms),
-            Outcome::Retry => self.retry_later(&flight, reply, now.monotonic_ms),
-            Outcome::Refused => self.refuse(&flight, reply),
-        }
+    /// The store has no more room: makes do with half of what is kept.
+    pub fn store_is_full(&mut self) {
+        self.outbox_max = (self.shared.outbox.bytes() / 2).max(OUTBOX_MIN);
+        self.bound_outbox();
+    }
+
+    /// All changes for the store since the last call, and their number for [`saved`](Self::saved).
+    pub fn take_changes(&mut self, wall_ms: u64) -> Option<(u32, Vec<u8>)> {
+        let Shared { outbox, journal, owners, .. } = &mut self.shared;
+        journal.take(outbox.entries_mut(), &mut self.writers, owners, wall_ms)
+    }
+
+    /// The store has made all changes up to `transaction`.
+    pub fn saved(&mut self, transaction: u32) {
+        self.shared.journal.confirm(transaction);
     }
 
     /// How many events have met which fate.
@@ -253,161 +424,43 @@ impl Recorder {
         self.shared.tally.counts()
     }
 
+    /// Appends how many events are stored, rejected, dropped and pending, a line each, and then a line for each of the
+    /// [`reasons`](Self::reasons): its number, a space and its name.
+    pub fn push_fates(&self, out: &mut Vec<u8>) {
+        let Counts { stored, rejected, dropped, pending } = self.counts();
+        for count in [stored, rejected, dropped, pending] {
+            line::number(out, count);
+            out.push(b'\n');
+        }
+        for (reason, count) in self.reasons() {
+            line::number(out, *count);
+            out.push(b' ');
+            line::text(out, reason);
+            out.push(b'\n');
+        }
+    }
+
     /// Why events were rejected or dropped, and how many for each reason.
-    pub fn reasons(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub fn reasons(&self) -> &[(String, u64)] {
         self.shared.tally.reasons()
     }
 
-    fn cut_what_waited(&mut self, now: u64) {
-        for writer in self.writers.iter_mut().flatten() {
-            if writer.waiting_since().is_some_and(|since| since.saturating_add(self.batch_wait_max_ms) <= now)
-            {
-                writer.cut(&mut self.shared);
+    fn next_handle(&self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "memory ends before 2^32 executions")]
+        return self.writers.len() as u32;
+    }
+
+    /// Makes room: first by emptying executions that have ended, the oldest first, then by dropping batches.
+    pub(super) fn bound_outbox(&mut self) {
+        while self.shared.outbox.bytes() > self.outbox_max {
+            if let Some(events) = self.shared.outbox.empty_oldest_ended("queue_full") {
+                self.shared.tally.dropped(events, "queue_full");
+                continue;
             }
-        }
-        self.bound_outbox();
-    }
-
-    fn renewal_due(&self) -> Option<u64> {
-        let needed = !self.shared.outbox.is_empty() || self.writers.iter().any(Option::is_some);
-        self.sessions.renewal_due(needed)
-    }
-
-    fn next_attempt(&mut self, now: Moment) -> Option<Attempt> {
-        let is_full = self.shared.outbox.in_flight() >= self.pace.in_flight_max();
-        if is_full || self.pace.open_at() > now.monotonic_ms {
-            return None;
-        }
-        let keepalive_bytes_left = self.keepalive_bytes_left();
-        let entry = self.shared.outbox.next_idle()?;
-        // A first attempt that outlives the page need not be made again when the page goes away. Later ones
-        // may have failed for want of the budget, which other scripts share.
-        let keepalive = self.page
-            && entry.attempts == 0
-            && entry.batch.body.len() + ENVELOPE_LINE_MAX <= keepalive_bytes_left;
-        let key = entry.key;
-        self.depart(key, keepalive, now)
-    }
-
-    fn keepalive_bytes_left(&self) -> usize {
-        KEEPALIVE_BUDGET.saturating_sub(self.shared.outbox.keepalive_bytes())
-    }
-
-    /// Signs a batch anew: the time and the session are the attempt's, the body is the batch's.
-    fn depart(&mut self, key: u32, keepalive: bool, now: Moment) -> Option<Attempt> {
-        let session = self.sessions.usable(now.monotonic_ms)?;
-        let ts = (self.shared.clock.server_time_ms(now.wall_ms) / 1_000).clamp(TS_MIN, TS_MAX);
-        let entry = self.shared.outbox.entry(key)?;
-        entry.attempts += 1;
-        let batch = &entry.batch;
-        let mut request = Vec::with_capacity(ENVELOPE_LINE_MAX + batch.body.len());
-        seal(&mut request, &session.token, &batch.id, ts, &session.key, &batch.body);
-        let id = self.shared.outbox.depart(Flight {
-            attempt: 0,
-            entry: key,
-            session: session.generation,
-            sent_at: now.monotonic_ms,
-            keepalive,
-            bytes: request.len(),
-        });
-        Some(Attempt { id, request, keepalive })
-    }
-
-    /// Until when there is nothing to do unless something happens.
-    fn wait(&self, now: u64) -> Action {
-        let lines = self.writers.iter().flatten().filter_map(|writer| writer.waiting_since());
-        let cut_at = lines.min().map(|since| since.saturating_add(self.batch_wait_max_ms));
-        let can_send = self.sessions.usable(now).is_some()
-            && !self.shared.outbox.is_empty()
-            && self.shared.outbox.in_flight() < self.pace.in_flight_max();
-        let send_at = Some(self.pace.open_at()).filter(|at| can_send && *at > now);
-        match [cut_at, send_at, self.renewal_due()].into_iter().flatten().min() {
-            Some(at) => Action::Wait(at.saturating_sub(now)),
-            None => Action::Rest,
-        }
-    }
-
-    fn stored(&mut self, flight: &Flight, reply: &Reply<'_>) {
-        self.pace.succeeded();
-        self.sessions.proved();
-        let Some(batch) = self.shared.outbox.take(flight.entry) else { return };
-        let undecided = batch.count - batch.dropped;
-        let rejected = reply.rejected.min(undecided);
-        let tally = &mut self.shared.tally;
-        tally.stored(undecided - rejected);
-        tally.rejected(rejected);
-        let mut reasons = reply.rejected_because.lines();
-        for _ in 0..rejected {
-            tally.because(1, reasons.next().unwrap_or("unexplained"));
-        }
-    }
-
-    fn conflicted(&mut self, flight: &Flight, reply: &Reply<'_>) {
-        let Some(entry) = self.shared.outbox.entry(flight.entry) else { return };
-        if BodyDigest::of(&entry.batch.body).to_hex() == reply.stored_sha256 {
-            self.stored(flight, reply);
-        } else {
-            self.refuse(flight, reply);
-        }
-    }
-
-    /// The reply has set the clock right; the next attempt is signed by it.
-    fn correct(&mut self, flight: &Flight, reply: &Reply<'_>, now: u64) {
-        if !self.may_correct(flight.entry) {
-            self.retry_later(flight, reply, now);
-        }
-    }
-
-    fn change_session(&mut self, flight: &Flight, reply: &Reply<'_>, now: u64) {
-        self.sessions.refused(flight.session, now, &mut self.shared.random);
-        self.correct(flight, reply, now);
-    }
-
-    fn change_session_or_drop(&mut self, flight: &Flight, reply: &Reply<'_>, now: u64) {
-        let has_another = !self.sessions.ended();
-        self.sessions.refused(flight.session, now, &mut self.shared.random);
-        if !has_another || self.sessions.ended() || !self.may_correct(flight.entry) {
-            self.refuse(flight, reply);
-        }
-    }
-
-    /// Counts a correction; says whether the batch may go out again because of it.
-    fn may_correct(&mut self, key: u32) -> bool {
-        let Some(entry) = self.shared.outbox.entry(key) else { return true };
-        entry.corrections += 1;
-        entry.corrections <= CORRECTIONS_MAX
-    }
-
-    fn retry_later(&mut self, flight: &Flight, reply: &Reply<'_>, now: u64) {
-        self.pace.failed(flight.sent_at, now, reply.retry_after_ms, &mut self.shared.random);
-        if let Some(entry) = self.shared.outbox.entry(flight.entry) {
-            entry.corrections = 0;
-        }
-        self.shared.outbox.put_last(flight.entry);
-    }
-
-    /// Drops the batch, unless another attempt at it is under way: that one may have been stored.
-    fn refuse(&mut self, flight: &Flight, reply: &Reply<'_>) {
-        if !self.shared.outbox.is_under_way(flight.entry) {
-            self.drop_batch(flight.entry, reply.code);
-        }
-    }
-
-    fn drop_batch(&mut self, key: u32, reason: &str) {
-        let Some(batch) = self.shared.outbox.take(key) else { return };
-        self.count_lost(&batch, reason);
-    }
-
-    fn count_lost(&mut self, batch: &Batch, reason: &str) {
-        self.shared.tally.dropped(batch.count - batch.dropped, reason);
-        if let Some(Some(writer)) = self.writers.get_mut(batch.writer) {
-            writer.lost(batch, reason);
-        }
-    }
-
-    fn bound_outbox(&mut self) {
-        while self.shared.outbox.bytes() > OUTBOX_MAX {
-            let Some(oldest) = self.shared.outbox.next_idle().map(|entry| entry.key) else { return };
+            let outbox = &self.shared.outbox;
+            // One that the server may have is dropped last: it would have two fates.
+            let oldest = outbox.next_idle(&Entry::is_unsent).or_else(|| outbox.next_idle(&|_| true));
+            let Some(oldest) = oldest.map(|entry| entry.key) else { return };
             self.drop_batch(oldest, "queue_full");
         }
     }

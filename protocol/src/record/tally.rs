@@ -32,12 +32,22 @@ impl Tally {
         self.counts
     }
 
-    pub(super) fn reasons(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.reasons.iter().map(|(reason, count)| (reason.as_str(), *count))
+    pub(super) fn reasons(&self) -> &[(String, u64)] {
+        &self.reasons
     }
 
     pub(super) fn recorded(&mut self) {
         self.counts.pending += 1;
+    }
+
+    /// Events that an earlier recorder left.
+    pub(super) fn restored(&mut self, events: u64) {
+        self.counts.pending += events;
+    }
+
+    /// Events that are another recorder's from now on, or that nobody wants.
+    pub(super) fn handed_over(&mut self, events: u64) {
+        self.settle(events);
     }
 
     pub(super) fn stored(&mut self, events: u64) {
@@ -102,7 +112,7 @@ mod tests {
         for number in 0..1_000 {
             tally.because(1, &format!("reason {number}"));
         }
-        assert_eq!(tally.reasons().count(), 51);
-        assert_eq!(tally.reasons().last(), Some(("other", 950)));
+        assert_eq!(tally.reasons().len(), 51);
+        assert_eq!(tally.reasons().last(), Some(&("other".into(), 950)));
     }
 }

@@ -1,20 +1,28 @@
 //! The recorder as a whole, driven as a host drives it.
 
-use super::{Action, Attempt, Config, Counts, EventType, Handle, Moment, Recorder, Reply};
+use super::writer::LINE_MAX;
+use super::{Action, Attempt, Config, Counts, EventType, Handle, Moment, Recorder, Reply, Role};
 use crate::digest::BodyDigest;
-use crate::ids::{BatchId, ExecutionId, WriterId};
+use crate::ids::{BatchId, ExecutionId};
 use crate::keys::{BatchKey, SessionKey, Signature};
-use crate::limits::{BODY_MAX, KEEPALIVE_BUDGET, SDK_BATCH_MAX};
+use crate::limits::{KEEPALIVE_BUDGET, SDK_BATCH_MAX};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::{format, vec};
 
+mod survival;
+
 const WALL: u64 = 1_790_000_000_000;
 const EXECUTION: &str = "run_0123456789abcdef0123456789abcdef";
 const KEY: [u8; 32] = [9; 32];
 const TOKEN: &str = "s1.prj_demo.k1.e30";
+const OWNER: &str = "prj_demo user_1";
+
+fn execution() -> ExecutionId {
+    ExecutionId::parse(EXECUTION).unwrap()
+}
 
 fn stored() -> Reply<'static> {
     Reply { status: 200, code: "stored", ..Reply::default() }
@@ -33,7 +41,7 @@ struct Host {
 impl Host {
     fn new(config: Config) -> Self {
         let mut host = Self {
-            recorder: Recorder::new(config, [5; 32]),
+            recorder: Recorder::new(config, [5; 32], "q"),
             now: Moment { monotonic_ms: 1_000, wall_ms: WALL },
         };
         assert!(matches!(host.recorder.next_action(host.now), Action::RenewSession));
@@ -48,11 +56,13 @@ impl Host {
     fn give_session(&mut self, token: &str) {
         let expires_at = self.now.wall_ms + 900_000;
         let key = SessionKey::from_bytes(KEY);
-        self.recorder.accept_session(token, key, expires_at, Some(self.now.wall_ms), self.now).unwrap();
+        self.recorder
+            .accept_session(token, key, expires_at, Some(self.now.wall_ms), OWNER, self.now)
+            .unwrap();
     }
 
     fn open(&mut self) -> Handle {
-        self.recorder.open(ExecutionId::parse(EXECUTION).unwrap(), WriterId::default())
+        self.recorder.open(execution(), Role::Starter)
     }
 
     fn record(&mut self, handle: Handle, event: EventType, fields: &Value) -> bool {
@@ -124,7 +134,7 @@ impl Host {
     }
 
     fn reasons(&self) -> Vec<(String, u64)> {
-        self.recorder.reasons().map(|(reason, count)| (reason.to_string(), count)).collect()
+        self.recorder.reasons().to_vec()
     }
 }
 
@@ -154,6 +164,10 @@ impl Sent {
         let mut lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
         let header = lines.next().unwrap();
         Self { token: token.into(), id: id.into(), ts, header, events: lines.collect(), body }
+    }
+
+    fn key(&self) -> (String, u64) {
+        (self.header["w"].as_str().unwrap_or("").into(), self.header["k"].as_u64().unwrap())
     }
 
     fn numbers(&self) -> Vec<u64> {
@@ -200,11 +214,23 @@ fn an_execution_that_fits_is_one_batch() {
 }
 
 #[test]
-fn another_writer_says_who_it_is() {
+fn another_writer_says_who_it_is_and_that_it_has_done() {
     let mut host = Host::usual();
-    let run = host.recorder.open(ExecutionId::parse(EXECUTION).unwrap(), WriterId::parse("tab2").unwrap());
-    host.log(run, "x");
-    assert_eq!(host.store_all()[0].header["w"], "tab2");
+    let [a, b] = [Role::Companion, Role::Successor].map(|role| host.recorder.open(execution(), role));
+    host.log(a, "x");
+    host.recorder.leave(a, 0);
+    host.recorder.leave(b, 0);
+    host.log(b, "too late");
+    let sent = host.store_all();
+    assert_ne!(sent[0].header["w"], sent[1].header["w"]);
+    for (batch, types) in sent.iter().zip([["log"], ["state"]]) {
+        assert_eq!(
+            (batch.header["w"].as_str().unwrap().len(), batch.header["fin"].as_bool()),
+            (32, Some(true))
+        );
+        assert_eq!(batch.types(), types);
+    }
+    assert_eq!(host.reasons(), [("execution_ended".into(), 1)]);
 }
 
 #[test]
@@ -265,35 +291,46 @@ fn an_event_waits_a_second_for_company() {
 }
 
 #[test]
-fn a_large_event_travels_alone_and_one_too_large_leaves_a_drop() {
+fn a_large_event_travels_alone_and_one_too_large_is_shortened() {
     let mut host = Host::usual();
     let run = host.open();
     host.log(run, "a");
     host.log(run, &"x".repeat(200_000));
     host.log(run, "b");
-    host.log(run, &"x".repeat(BODY_MAX));
+    host.log(run, &"x".repeat(LINE_MAX));
     host.log(run, "c");
     let batches = host.store_all();
-    assert_eq!(batches.iter().map(Sent::numbers).collect::<Vec<_>>(), [vec![0], vec![1], vec![2, 3, 4]]);
-    assert_eq!(
-        batches[2].events[1],
-        json!({ "t": "drop", "n": 3, "reason": "too_large", "count": 1, "from": 3, "to": 3 })
-    );
-    assert_eq!(host.counts(), (4, 0, 1, 0));
+    assert_eq!(batches.iter().map(Sent::numbers).collect::<Vec<_>>(), [[0], [1], [2], [3], [4]]);
+    assert_eq!(batches[3].events[0]["body"]["$cut"]["bytes"], LINE_MAX + 2);
+    assert!(batches[3].body.len() <= LINE_MAX + super::line::HEADER_MAX);
+    assert_eq!(host.counts(), (5, 0, 0, 0));
+}
+
+#[test]
+fn what_cannot_be_shortened_leaves_a_drop() {
+    let mut host = Host::usual();
+    let run = host.open();
+    host.record(run, EventType::Start, &json!({ "name": "a", "tags": vec!["tag"; LINE_MAX / 5] }));
+    host.log(run, "b");
+    let batches = host.store_all();
+    let drop = json!({ "t": "drop", "n": 0, "reason": "too_large", "count": 1, "from": 0, "to": 0 });
+    assert_eq!((&batches[0].events[0], batches[0].numbers()), (&drop, vec![0, 1]));
     assert_eq!(host.reasons(), [("too_large".into(), 1)]);
 }
 
 #[test]
-fn the_largest_event_that_is_kept_fits_the_servers_limit() {
+fn a_message_too_large_is_shortened_and_known_again() {
     let mut host = Host::usual();
     let run = host.open();
-    let overhead = "{\"t\":\"log\",\"n\":0,\"body\":\"\"}\n".len();
-    host.log(run, &"x".repeat(BODY_MAX - super::line::HEADER_MAX - overhead));
-    host.log(run, &"x".repeat(BODY_MAX - super::line::HEADER_MAX - overhead + 1));
+    let step = json!({ "input": [{ "role": "user", "content": "é".repeat(LINE_MAX) }] });
+    for _ in 0..2 {
+        host.record(run, EventType::Step, &step);
+    }
     let batches = host.store_all();
-    assert_eq!(batches[0].types(), ["log"]);
-    assert!(batches[0].body.len() <= BODY_MAX);
-    assert_eq!(batches[1].types(), ["drop"]);
+    let events: Vec<&Value> = batches.iter().flat_map(|batch| &batch.events).collect();
+    assert_eq!(events.len(), 3, "one message, two steps");
+    assert!(events[0]["v"]["content"]["$cut"]["start"].as_str().unwrap().starts_with("éé"));
+    assert_eq!(events[2]["input"], json!({ "$msgs": [[0, 1]] }));
 }
 
 #[test]
@@ -489,9 +526,9 @@ fn a_session_is_renewed_before_it_ends_while_an_execution_runs() {
 
 #[test]
 fn a_failing_provider_is_asked_again_and_nothing_is_lost() {
-    let mut recorder = Recorder::new(Config::new("test/1"), [5; 32]);
+    let mut recorder = Recorder::new(Config::new("test/1"), [5; 32], "q");
     let mut now = Moment { monotonic_ms: 0, wall_ms: WALL };
-    let run = recorder.open(ExecutionId::parse(EXECUTION).unwrap(), WriterId::default());
+    let run = recorder.open(execution(), Role::Starter);
     recorder.record(run, EventType::Log, "{}", 0);
     recorder.flush();
     for _ in 0..20 {
@@ -504,7 +541,7 @@ fn a_failing_provider_is_asked_again_and_nothing_is_lost() {
     assert_eq!(recorder.counts().pending, 1);
     now.monotonic_ms += 60_000;
     assert!(matches!(recorder.next_action(now), Action::RenewSession));
-    recorder.accept_session(TOKEN, SessionKey::from_bytes(KEY), WALL + 900_000, None, now).unwrap();
+    recorder.accept_session(TOKEN, SessionKey::from_bytes(KEY), WALL + 900_000, None, OWNER, now).unwrap();
     assert!(matches!(recorder.next_action(now), Action::Send(_)));
 }
 
@@ -586,18 +623,14 @@ fn the_report_of_a_loss_is_repeated_if_it_is_lost_too() {
 }
 
 #[test]
-fn a_conflict_is_ours_if_the_digest_is() {
-    for (own, counts) in [(true, (1, 0, 0, 0)), (false, (0, 0, 1, 0))] {
-        let mut host = Host::usual();
-        let run = host.open();
-        host.log(run, "a");
-        host.recorder.flush();
-        let attempt = host.send();
-        let stored_body = if own { Sent::read(&attempt).body } else { Vec::new() };
-        let digest = BodyDigest::of(&stored_body).to_hex();
-        host.settle(&attempt, &Reply { stored_sha256: &digest, ..refused(409, "batch_conflict") });
-        assert_eq!(host.counts(), counts);
-    }
+fn a_key_that_another_batch_has_taken_is_a_drop() {
+    let mut host = Host::usual();
+    let run = host.open();
+    host.log(run, "a");
+    host.recorder.flush();
+    let attempt = host.send();
+    host.settle(&attempt, &refused(409, "batch_conflict"));
+    assert_eq!(host.reasons(), [("batch_conflict".into(), 1)]);
 }
 
 #[test]
@@ -688,11 +721,11 @@ fn a_batch_that_failed_once_leaves_the_pages_budget_alone() {
 fn memory_is_bounded_by_dropping_the_oldest() {
     let mut host = Host::usual();
     let run = host.open();
-    for _ in 0..40 {
-        host.log(run, &"x".repeat(800_000));
+    for _ in 0..80 {
+        host.log(run, &"x".repeat(LINE_MAX - 100));
     }
     let (.., dropped, pending) = host.counts();
-    assert!(dropped >= 19, "{dropped} dropped");
+    assert!(dropped >= 10, "{dropped} dropped");
     assert_eq!(host.reasons(), [("queue_full".into(), dropped)]);
     let sent = host.store_all();
     assert!(sent.iter().map(|batch| batch.body.len()).sum::<usize>() <= (16 << 20) + 900_000);
@@ -718,21 +751,42 @@ fn flush_is_settled_by_what_was_recorded_before_it() {
 /// A server that keeps what it is sent, and fails in every way.
 #[derive(Default)]
 struct Server {
-    bodies: BTreeMap<u64, Vec<u8>>,
-    ids: BTreeMap<String, u64>,
+    /// By writer and index.
+    bodies: BTreeMap<(String, u64), Vec<u8>>,
+    ids: BTreeMap<String, (String, u64)>,
 }
 
 impl Server {
     fn store(&mut self, sent: &Sent) -> &'static str {
-        let k = sent.header["k"].as_u64().unwrap();
-        assert_eq!(*self.ids.entry(sent.id.clone()).or_insert(k), k, "a batch keeps its id");
-        if let Some(body) = self.bodies.get(&k) {
+        let key = sent.key();
+        assert_eq!(
+            *self.ids.entry(sent.id.clone()).or_insert_with(|| key.clone()),
+            key,
+            "a batch keeps its id"
+        );
+        if let Some(body) = self.bodies.get(&key) {
             assert_eq!(body, &sent.body, "a batch's bytes never change");
             "duplicate"
         } else {
-            self.bodies.insert(k, sent.body.clone());
+            self.bodies.insert(key, sent.body.clone());
             "stored"
         }
+    }
+
+    /// Every writer's batches and numbers follow on from 0 to its last, which says that it is.
+    fn assert_writers_are_whole(&self) {
+        let mut next: BTreeMap<&str, (u64, u64, bool)> = BTreeMap::new();
+        for ((writer, k), body) in &self.bodies {
+            let text = core::str::from_utf8(body).unwrap();
+            let header: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+            let (next_k, next_n, closed) = next.entry(writer).or_default();
+            assert_eq!((*k, header["n"].as_u64().unwrap()), (*next_k, *next_n), "{writer:?}");
+            assert!(!*closed, "nothing follows the last");
+            *next_k += 1;
+            *next_n += text.lines().count() as u64 - 1;
+            *closed = header["fin"] == true || text.lines().last().unwrap().starts_with("{\"t\":\"end\"");
+        }
+        assert!(next.values().all(|(.., closed)| *closed), "{next:?}");
     }
 
     /// Which event numbers are stored as what they were, and which are said to be dropped.
@@ -782,7 +836,7 @@ mod every_event_has_one_fate {
                 world.sessions += 1;
                 host.give_session(&std::format!("s1.{}", world.sessions));
             }
-            Action::Wait(_) | Action::Rest => host.pass(u64::from(luck) * 20),
+            _ => host.pass(u64::from(luck) * 20),
         }
         if luck.is_multiple_of(16) {
             world.flying.extend(host.recorder.next_at_exit(host.now));
@@ -812,7 +866,7 @@ mod every_event_has_one_fate {
             8 => host.settle(attempt, &refused(401, "session_expired")),
             9 => host.settle(attempt, &refused(0, "")),
             10 => host.settle(attempt, &refused(500, "internal")),
-            _ if server.bodies.contains_key(&sent.header["k"].as_u64().unwrap()) => {
+            _ if server.bodies.contains_key(&sent.key()) => {
                 host.settle(attempt, &refused(200, "duplicate"));
             }
             _ => host.settle(attempt, &refused(403, "project_paused")),
@@ -827,7 +881,7 @@ mod every_event_has_one_fate {
                 Action::RenewSession => host.give_session("s1.last"),
                 Action::Wait(ms) => host.pass(ms),
                 Action::Rest if world.flying.is_empty() => return,
-                Action::Rest => {}
+                _ => {}
             }
             if let Some(attempt) = world.flying.pop() {
                 world.server.store(&Sent::read(&attempt));

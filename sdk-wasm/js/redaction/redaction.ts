@@ -1,0 +1,92 @@
+// Takes out of an event what must not leave the page, before anything else sees the event.
+//
+// First come the host's own rules, an entry of its own that nobody else pays for (`rules.ts`), then the search for secrets
+// (`secrets.ts`). Where either fails the event is dropped; of a start or an end its structure stays.
+
+import type { RedactionRules } from "../types.js";
+import { EVENT } from "../core.js";
+import { randomHex } from "../random.js";
+import type { Rules } from "./rules.js";
+import { findSecrets } from "./secrets.js";
+
+/** So many marks of an execution are remembered. */
+const MARKS_MAX = 10_000;
+
+/** The texts of an event's members whose values are the host's own: a marker may stand in them. */
+export type Contents = Record<string, string | undefined>;
+
+/** The marks of one execution: equal values have equal marks, and nothing can be told from a mark. */
+export type Marks = Map<string, string>;
+
+export function markOf(marks: Marks, kind: string, value: string): string {
+  const key = `${kind} ${value}`;
+  let mark = marks.get(key);
+  if (!mark) {
+    if (marks.size > MARKS_MAX) marks.clear();
+    marks.set(key, (mark = randomHex(4)));
+  }
+  return mark;
+}
+
+export class Redaction {
+  readonly #rules: Rules | undefined;
+
+  /** @throws TypeError if `rules` are none, lest what they forbid be recorded */
+  constructor(rules: RedactionRules | undefined) {
+    if (rules && typeof (rules as Rules).event !== "function") throw new TypeError("stepseal: `redaction` must be made by `rules` of stepseal/redaction");
+    this.#rules = rules as Rules | undefined;
+  }
+
+  /** The text of an event's fields, of which `bare` is the text without its contents; or why there is none. */
+  event(type: number, bare: string, contents: Contents, marks: Marks): string {
+    const redact = (json: string, mayBeMarker: boolean): string => this.#redact(json, mayBeMarker, marks);
+    try {
+      return this.#rules ? this.#rules.event(type, bare, contents, marks, redact) : redactEach(bare, contents, redact);
+    } catch {
+      return frame(type, bare, "?");
+    }
+  }
+
+  #redact(json: string, mayBeMarker: boolean, marks: Marks): string {
+    let out = "";
+    let [written, at, inString] = [0, 0, false];
+    for (const { start: begin, end, kind } of findSecrets(json, this.#rules?.kinds)) {
+      // What begins within what is gone already goes too, but for the host behind a password, which looks like an address.
+      if (end <= written || (begin < written && json[written] === "@")) continue;
+      const start = Math.max(begin, written);
+      for (; at < start; at++) {
+        if (json[at] === "\\") at++;
+        else if (json[at] === '"') inString = !inString;
+      }
+      const mark = markOf(marks, kind, json.slice(start, end));
+      const isWhole = inString && json[start - 1] === '"' && json[start - 2] !== "\\" && json[end] === '"' && json[end + 1] !== ":";
+      // A string's quotes go with all of it; what is not in one has none.
+      const quotes = +isWhole;
+      const isValue = isWhole || !inString;
+      const text = `[redacted ${kind} ${mark}]`;
+      out += json.slice(written, start - quotes);
+      if (isValue) out += mayBeMarker ? `{"$redacted":{"kind":"${kind}","mark":"${mark}"}}` : `"${text}"`;
+      else out += text;
+      written = at = end + quotes;
+      if (isWhole) inString = false;
+    }
+    return out + json.slice(written);
+  }
+}
+
+/** Takes secrets out of JSON text; a value of which nothing is left may become a marker. */
+export type Redact = (json: string, mayBeMarker: boolean) => string;
+
+/** Redacts an event's texts and joins them. */
+export function redactEach(bare: string, contents: Contents, redact: Redact): string {
+  let text = redact(bare, false).slice(0, -1);
+  for (const name in contents) if (contents[name]) text += `${text[1] ? "," : ""}"${name}":${redact(contents[name], true)}`;
+  return `${text}}`;
+}
+
+/** Nothing but its structure is left of a start or an end, and nothing at all of other events but the reason, which the core knows. */
+export function frame(type: number, bare: string, reason: string): string {
+  if (type !== EVENT.start && type !== EVENT.end) return reason;
+  const { at, status, parent, rate } = JSON.parse(bare);
+  return JSON.stringify({ at, status, parent, rate, name: type === EVENT.start ? "[redacted content]" : undefined });
+}
