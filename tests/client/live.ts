@@ -1,4 +1,8 @@
-// Readers of the live feed, over both of its transports.
+// Readers of the live feed, over both of its transports, good and bad.
+
+import { randomBytes } from "node:crypto";
+import { get, type IncomingMessage } from "node:http";
+import { connect, type Socket } from "node:net";
 
 /** A reader, and what it was told so far. */
 export class LiveReader {
@@ -16,15 +20,17 @@ export class LiveReader {
     }, end);
   }
 
-  /** Over a WebSocket. `acknowledge` says what was read, as a reader must. */
-  static async socket(url: string, key: string, query = "", acknowledge = true): Promise<LiveReader> {
+  /** Over a WebSocket. Every so many messages it says what was read, as a reader must; null never does. */
+  static async socket(url: string, key: string, query = "", acknowledgeEvery: number | null = 1): Promise<LiveReader> {
     // Node's own WebSocket takes headers; its type does not say so.
     const socket = new (WebSocket as any)(`${url.replace(/^http/, "ws")}/v1/live${query}`, { headers: { authorization: `Bearer ${key}` } }) as WebSocket;
+    let count = 0;
     const reader = new LiveReader((take, end) => {
       socket.addEventListener("message", ({ data }) => {
         const message = JSON.parse(String(data));
         take(message);
-        if (acknowledge && message.cursor !== undefined) socket.send(JSON.stringify({ ack: message.cursor }));
+        count += 1;
+        if (acknowledgeEvery !== null && count % acknowledgeEvery === 0 && message.cursor !== undefined) socket.send(JSON.stringify({ ack: message.cursor }));
       });
       socket.addEventListener("close", ({ code, reason }) => end(`${code} ${reason}`));
       return () => socket.close();
@@ -77,4 +83,56 @@ async function readEvents(response: Response, take: (message: any) => void): Pro
       if (data) take({ ...JSON.parse(data.slice(6)), id: fields.find((field) => field.startsWith("id: "))?.slice(4) });
     }
   }
+}
+
+/** A socket that takes what comes and never says a word, not even when it is closed. */
+export class DeafReader {
+  text = "";
+  #socket: Socket;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("data", (bytes) => (this.text += bytes.toString("latin1")));
+    // The other side may cut it off.
+    socket.on("error", () => {});
+  }
+
+  static async connect(url: string, key: string, path: string): Promise<DeafReader> {
+    const { hostname, port, host } = new URL(url);
+    const socket = connect(Number(port), hostname);
+    const reader = new DeafReader(socket);
+    socket.write([
+      `GET ${path} HTTP/1.1`, `host: ${host}`, `authorization: Bearer ${key}`, "upgrade: websocket", "connection: upgrade",
+      "sec-websocket-version: 13", `sec-websocket-key: ${randomBytes(16).toString("base64")}`, "", "",
+    ].join("\r\n"));
+    await reader.until("101 Switching Protocols", 8_000);
+    return reader;
+  }
+
+  async until(text: string, milliseconds: number): Promise<void> {
+    const deadline = performance.now() + milliseconds;
+    while (!this.text.includes(text)) {
+      if (performance.now() > deadline) throw new Error(`${text} did not come`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** A stream of server-sent events that nobody reads until `read` does, to its end. */
+export async function unreadStream(url: string, key: string, path: string): Promise<{ read(): Promise<string> }> {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    get(`${url}${path}`, { headers: { authorization: `Bearer ${key}` } }, resolve).on("error", reject);
+  });
+  if (response.statusCode !== 200) throw new Error(`${response.statusCode}`);
+  return {
+    async read() {
+      let text = "";
+      for await (const chunk of response) text += chunk;
+      return text;
+    },
+  };
 }

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { body, executionId, seal, session } from "../client/batches.ts";
-import { LiveReader } from "../client/live.ts";
-import { eventsOf, record, type Recorded } from "../client/recorded.ts";
+import { body, chain, executionId, seal, session, stepId, type Event } from "../client/batches.ts";
+import { DeafReader, LiveReader, unreadStream } from "../client/live.ts";
+import { record, type Recorded } from "../client/recorded.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
 const NOW = Date.now();
@@ -90,12 +90,78 @@ test("another project's batches are not heard", async () => {
   reader.close();
 });
 
-test("a reader that acknowledges nothing is told that it is slow, and dropped", async () => {
-  const slow = await worker.createProject("prj_live_slow", { limits: { bytes_per_s: 1e9, bytes_burst: 1e10, steps_per_s: 1e9, steps_burst: 1e10 }, session_limits: { bytes_per_s: 1e9, bytes_burst: 1e10, steps_per_s: 1e9, steps_burst: 1e10 } });
-  await record(worker.api, slow, some(1_002));
-  const reader = await LiveReader.socket(worker.url, slow.viewerKey, "?cursor=0", false);
-  assert.match(await reader.ended, /^4003 too slow/);
-  assert.deepEqual([reader.messages.length, reader.messages.at(-1).type], [1_001, "slow"]);
+describe("slow readers", () => {
+  let slow: Project;
+
+  before(async () => {
+    const unlimited = { bytes_per_s: 1e9, bytes_burst: 1e10, steps_per_s: 1e9, steps_burst: 1e10 };
+    slow = await worker.createProject("prj_live_slow", { limits: unlimited, session_limits: unlimited });
+    await record(worker.api, slow, some(1_200));
+  });
+
+  test("one that catches up gets everything, however far it has to go, and however late its acknowledgements come", async () => {
+    for (const reader of [
+      await LiveReader.socket(worker.url, slow.viewerKey, "?cursor=0", 200),
+      await LiveReader.events(worker.url, slow.viewerKey, "?cursor=0"),
+    ]) {
+      const messages = await reader.until(1_199, 30_000);
+      assert.equal(new Set(messages.map(({ cursor }) => cursor)).size, 1_199);
+      reader.close();
+    }
+  });
+
+  test("one that acknowledges nothing is sent a thousand messages, told that it is slow, and dropped; others go on", async () => {
+    const other = await LiveReader.socket(worker.url, slow.viewerKey);
+    const reader = await LiveReader.socket(worker.url, slow.viewerKey, "?cursor=0", null);
+    assert.equal(await reader.ended, "4003 slow");
+    assert.deepEqual([reader.messages.length, reader.messages.at(-1).type], [1_001, "slow"]);
+    const [id] = await record(worker.api, slow, some(1));
+    assert.deepEqual(idsOf(await other.until(1)), [id]);
+    other.close();
+  });
+
+  test("one that does not even close is told once, and others go on", async () => {
+    const reader = await DeafReader.connect(worker.url, slow.viewerKey, "/v1/live?cursor=0");
+    await reader.until('{"type":"slow"}', 20_000);
+    const other = await LiveReader.events(worker.url, slow.viewerKey);
+    const [id] = await record(worker.api, slow, some(1));
+    assert.deepEqual(idsOf(await other.until(1)), [id]);
+    other.close();
+    assert.equal(reader.text.split('{"type":"slow"}').length, 2);
+    reader.close();
+  });
+
+  test("a stream that nobody reads is dropped, with the reason at its end", async () => {
+    const stream = await unreadStream(worker.url, slow.viewerKey, "/v1/live");
+    const sender = session(slow.secret, slow.id, slow.kid);
+    for (let i = 0; i < 150; i++) {
+      const steps = Array.from({ length: 400 }, (_, n): Event => ({ t: "step", n: n + 1, id: stepId(), kind: "tool", name: "a step ".repeat(18), at: NOW, duration_ms: 1, status: "ok" }));
+      await worker.api.sendBatch(seal(sender, body(executionId(), [{ t: "start", n: 0, at: NOW, name: "long" }, ...steps])));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 12_000));
+    const text = await stream.read();
+    assert.match(text.slice(-200), /event: slow\ndata: \{"type":"slow"\}\n\n$/);
+    const cursors = [...text.matchAll(/^id: (\d+)$/gm)].map(([, cursor]) => Number(cursor));
+    assert.deepEqual(cursors, cursors.map((_, i) => cursors[0]! + i), "in order and without a gap, as far as it goes");
+  });
+});
+
+test("a log of things that are gone is walked past", async () => {
+  const gone = await worker.createProject("prj_live_gone");
+  const sender = session(gone.secret, gone.id, gone.kid);
+  const id = executionId();
+  const batches = chain(id, Array.from({ length: 210 }, (_, n) => [n === 0 ? { t: "start", n, at: NOW, name: "long" } : { t: "log", n, at: NOW, message: "x" }] as Event[]));
+  for (const batch of batches) assert.equal((await worker.api.sendBatch(seal(sender, batch))).json.code, "stored");
+  const reader = await LiveReader.socket(worker.url, gone.viewerKey, "?cursor=0");
+  await reader.until(209);
+  assert.equal((await worker.api.withKey(gone.adminKey).request("DELETE", `/v1/executions/${id}`)).status, 200);
+  reader.close();
+  const again = await LiveReader.socket(worker.url, gone.viewerKey, "?cursor=0");
+  const [deletion] = await again.until(1, 15_000) as [any];
+  assert.equal(deletion.type, "deletion");
+  const [next] = await record(worker.api, gone, some(1));
+  assert.deepEqual(idsOf((await again.until(2)).slice(1)), [next]);
+  again.close();
 });
 
 test("a revoked key ends its connections", async () => {
@@ -125,23 +191,4 @@ test("nobody connects without a credential, from another site or with a paramete
     const reply = await worker.api.request("GET", path, undefined, headers);
     assert.deepEqual([reply.status, reply.json.code], [status, code], path);
   }
-});
-
-test("messages come within 250 ms of the commit, at the median", async () => {
-  const reader = await LiveReader.socket(worker.url, project.viewerKey);
-  const sender = session(project.secret, project.id, project.kid);
-  const delays: number[] = [];
-  for (let i = 0; i < 30; i++) {
-    const id = executionId();
-    const sent = performance.now();
-    await worker.api.sendBatch(seal(sender, body(id, eventsOf({ at: NOW }))));
-    const replied = performance.now();
-    const message = (await reader.until(i + 1)).at(-1);
-    assert.equal(message.execution.id, id);
-    delays.push(message.arrived - replied);
-    assert.ok(message.arrived > sent);
-  }
-  reader.close();
-  const median = delays.sort((a, b) => a - b)[15]!;
-  assert.ok(median < 250, `${median} ms`);
 });

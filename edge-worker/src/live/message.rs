@@ -29,7 +29,6 @@ const STEP_FIELDS: [&str; 14] = [
 
 /// An entry as readers get it, and the execution that their filters judge.
 pub(super) struct Message {
-    pub(super) seq: u64,
     pub(super) text: String,
     execution: Option<Execution>,
 }
@@ -46,7 +45,7 @@ impl Message {
         let (seq, id) = (leaf.seq, leaf.execution_id.as_str());
         if leaf.is_deletion() {
             let text = json!({ "type": "deletion", "cursor": seq, "execution": { "id": id } }).to_string();
-            return Ok(Some(Self { seq, text, execution: None }));
+            return Ok(Some(Self { text, execution: None }));
         }
         let Some(segment) = segment else { return Ok(None) };
         let Some(execution) = executions::one(env, project, id).await? else { return Ok(None) };
@@ -56,7 +55,7 @@ impl Message {
             "type": "batch", "cursor": seq, "writer": leaf.writer, "k": leaf.k,
             "execution": execution.shown(labels), "steps": steps,
         });
-        Ok(Some(Self { seq, text: text.to_string(), execution: Some(execution) }))
+        Ok(Some(Self { text: text.to_string(), execution: Some(execution) }))
     }
 
     /// Whether a reader with this filter is told. Deletions concern everyone: what was deleted says no more what it was.

@@ -40,14 +40,9 @@ pub(crate) async fn follow(request: &Request, call: &Call) -> Outcome<Reply> {
         Some(seen) => seen + 1,
         None => log::next(&call.env, reader.project.as_str()).await?,
     };
-    let subscription = Subscription {
-        project: reader.project.to_string(),
-        key: reader.actor,
-        question: asked.query().unwrap_or_default().to_owned(),
-        next,
-        ends_at: call.now + CONNECTION_MS,
-        unacknowledged: 0,
-    };
+    let question = asked.query().unwrap_or_default().to_owned();
+    let ends_at = call.now + CONNECTION_MS;
+    let subscription = Subscription::new(reader.project.to_string(), reader.actor, question, next, ends_at);
     let headers = Headers::new();
     let doing = "following a project";
     let text = serde_json::to_string(&subscription).doing(doing)?;

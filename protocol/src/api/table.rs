@@ -340,7 +340,7 @@ pub(super) const ROUTES: &[Route] = &[
         "GET",
         "/v1/live",
         Reader,
-        "Follows what is stored, by the list's filters: a WebSocket (101) where one is asked for, else server-sent events. Messages carry the `cursor` to resume from; readers of a WebSocket send `{\"ack\":cursor}` at least every 1,000.",
+        "Follows what is stored, by the list's filters: a WebSocket (101) where one is asked for, else server-sent events. Messages carry the `cursor` to resume from; readers of a WebSocket send `{\"ack\":cursor}` at least every 500 messages or 2 MB. A reader that takes nothing for 10 s is told `slow` and dropped.",
     )
     .query(LIVE)
     .answers("text/event-stream")

@@ -5,11 +5,18 @@ use super::parameters::{Pair, each, invalid, number};
 use crate::problem::Problem;
 use serde::{Deserialize, Serialize};
 use std::string::String;
+use std::vec::Vec;
 
 /// A connection ends after this, and its reader resumes: no credential outlives it by more, in milliseconds.
 pub const CONNECTION_MS: u64 = 3_600_000;
-/// Messages that a reader may leave unacknowledged before it counts as too slow.
-const UNACKNOWLEDGED_MAX: u32 = 1_000;
+/// Messages between two marks, at most.
+const MARK_EVERY: u32 = 100;
+/// Bytes between two marks, at most, but for the last message's.
+const MARK_BYTES: usize = 400_000;
+/// Marks that a reader may leave unacknowledged; then nothing more is sent to it.
+const MARKS_MAX: usize = 10;
+/// A reader that takes nothing for this long is too slow, in milliseconds.
+const STALLED_MS_MAX: u64 = 10_000;
 /// Longest question that is remembered with a connection, in bytes.
 const QUESTION_MAX: usize = 1_000;
 
@@ -55,26 +62,92 @@ pub struct Subscription {
     pub next: u64,
     /// When it ends at the latest, Unix ms.
     pub ends_at: u64,
-    /// Messages since the reader last said how far it has come.
-    pub unacknowledged: u32,
+    /// Messages and bytes sent after the last mark.
+    unmarked: (u32, usize),
+    /// Cursors of every hundredth message, until the reader says that it has come so far. Not of every message: what is
+    /// remembered with a socket is 2 KiB at most.
+    marks: Vec<u64>,
+    /// Since when there is no room, Unix ms.
+    stalled_since: Option<u64>,
+    /// It was told why it ends. A socket may still be there for a while after that.
+    is_over: bool,
 }
 
 impl Subscription {
+    /// Of a reader that is to be sent `next` first, and goes at `ends_at` (Unix ms) at the latest.
+    pub fn new(project: String, key: String, question: String, next: u64, ends_at: u64) -> Self {
+        let (marks, stalled_since) = (Vec::new(), None);
+        Self { project, key, question, next, ends_at, unmarked: (0, 0), marks, stalled_since, is_over: false }
+    }
+
     /// Whether its time is over.
     pub fn has_ended(&self, now: u64) -> bool {
         now >= self.ends_at
     }
 
-    /// Counts a message, and says whether the reader is too slow for it.
-    pub fn count_message(&mut self) -> bool {
-        self.unacknowledged += 1;
-        self.unacknowledged > UNACKNOWLEDGED_MAX
+    /// Whether it can be sent something.
+    pub fn is_reading(&self) -> bool {
+        !self.is_over && self.stalled_since.is_none()
+    }
+
+    /// Whether more may be sent before it acknowledges something.
+    pub fn has_room(&self) -> bool {
+        self.marks.len() < MARKS_MAX
+    }
+
+    /// Counts a message of so many bytes.
+    pub fn sent(&mut self, cursor: u64, bytes: usize) {
+        let (messages, size) = &mut self.unmarked;
+        *messages += 1;
+        *size += bytes;
+        if *messages == MARK_EVERY || *size >= MARK_BYTES {
+            self.unmarked = (0, 0);
+            self.marks.push(cursor);
+        }
+    }
+
+    /// The reader has come as far as `cursor`.
+    pub fn acknowledge(&mut self, cursor: u64) {
+        self.marks.retain(|mark| *mark > cursor);
+        if self.has_room() {
+            self.stalled_since = None;
+        }
+    }
+
+    /// There is no room for what comes next.
+    pub fn stall(&mut self, now: u64) {
+        self.stalled_since = Some(now);
+    }
+
+    /// There is room again.
+    pub fn go_on(&mut self) {
+        self.stalled_since = None;
+    }
+
+    /// Whether it waits for room.
+    pub fn is_stalled(&self) -> bool {
+        !self.is_over && self.stalled_since.is_some()
+    }
+
+    /// Whether it has had no room for too long.
+    pub fn is_too_slow(&self, now: u64) -> bool {
+        !self.is_over && self.stalled_since.is_some_and(|since| now >= since + STALLED_MS_MAX)
+    }
+
+    /// It was told why it ends: nothing more is sent.
+    pub fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Whether it was told why it ends.
+    pub fn is_over(&self) -> bool {
+        self.is_over
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LiveQuery, Subscription, UNACKNOWLEDGED_MAX};
+    use super::{LiveQuery, Subscription};
     use std::borrow::Cow;
     use std::string::String;
 
@@ -94,17 +167,32 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_acknowledges_nothing_is_too_slow_in_the_end() {
-        let mut reader = Subscription {
-            project: "p".into(),
-            key: "k".into(),
-            question: String::new(),
-            next: 0,
-            ends_at: 10,
-            unacknowledged: 0,
-        };
-        assert!((0..UNACKNOWLEDGED_MAX).all(|_| !reader.count_message()));
-        assert!(reader.count_message());
+    fn a_reader_has_room_for_a_thousand_messages_and_more_as_it_acknowledges() {
+        let mut reader = Subscription::new("p".into(), "k".into(), String::new(), 0, 10);
+        for cursor in 0..1_000 {
+            assert!(reader.has_room(), "{cursor}");
+            reader.sent(cursor, 4_000);
+        }
+        assert!(!reader.has_room());
+        reader.stall(5);
+        reader.acknowledge(98);
+        assert!(!reader.has_room() && reader.is_stalled());
+        reader.acknowledge(99);
+        assert!(reader.has_room() && reader.is_reading());
+        (1_000..1_100).for_each(|cursor| reader.sent(cursor, 1));
+        assert!(!reader.has_room());
         assert_eq!((reader.has_ended(9), reader.has_ended(10)), (false, true));
+        reader.acknowledge(1_099);
+        (0..10).for_each(|cursor| reader.sent(cursor, 400_000));
+        assert!(!reader.has_room());
+    }
+
+    #[test]
+    fn a_reader_without_room_for_ten_seconds_is_too_slow_until_it_was_told() {
+        let mut reader = Subscription::new("p".into(), "k".into(), String::new(), 0, u64::MAX);
+        reader.stall(5);
+        assert_eq!((reader.is_too_slow(10_004), reader.is_too_slow(10_005)), (false, true));
+        reader.end();
+        assert!(!reader.is_too_slow(10_005) && !reader.is_reading() && !reader.is_stalled());
     }
 }
