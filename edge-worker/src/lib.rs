@@ -23,6 +23,7 @@ mod deletions;
 mod executions;
 mod failure;
 mod ingest;
+mod live;
 mod meter;
 mod platform;
 mod projects;
@@ -30,6 +31,7 @@ mod request;
 mod respond;
 mod routes;
 mod sessions;
+mod statistics;
 mod storage;
 mod transparency;
 

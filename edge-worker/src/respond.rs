@@ -30,6 +30,8 @@ enum Body {
     Json(Value),
     /// Media type and text.
     Text(&'static str, String),
+    /// Made elsewhere, headers and all: a stream, or a socket.
+    Made(Response),
 }
 
 impl Reply {
@@ -44,6 +46,15 @@ impl Reply {
 
     pub(crate) fn text(media_type: &'static str, text: String) -> Self {
         Self { status: 200, body: Body::Text(media_type, text), headers: Vec::new(), outcome: DONE }
+    }
+
+    pub(crate) fn made(response: Response) -> Self {
+        Self {
+            status: response.status_code(),
+            body: Body::Made(response),
+            headers: Vec::new(),
+            outcome: DONE,
+        }
     }
 
     #[must_use]
@@ -84,6 +95,9 @@ pub(crate) fn send(
     surface: Surface,
     readable_by: Option<String>,
 ) -> worker::Result<Response> {
+    if let Ok(Reply { body: Body::Made(response), .. }) = outcome {
+        return Ok(response);
+    }
     let response = send_to_own(outcome, surface)?;
     if surface == Surface::Api {
         let headers = response.headers();
@@ -103,6 +117,7 @@ fn send_to_own(outcome: Outcome<Reply>, surface: Surface) -> worker::Result<Resp
         Ok(Reply { status, body: Body::Text(media_type, text), headers, .. }) => {
             write_bytes(status, media_type, text.into_bytes(), headers, surface)
         }
+        Ok(Reply { body: Body::Made(response), .. }) => Ok(response),
         Err(Failure::Refused(refusal)) => send_refusal(refusal, surface),
         Err(Failure::Fault(fault)) => {
             console_error!(

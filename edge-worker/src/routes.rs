@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::meter::{self, counts};
 use crate::projects::{self, denials, generations, keys};
 use crate::respond::{Reply, Surface, named, preflight, send};
-use crate::{audit, deletions, executions, ingest, sessions, transparency};
+use crate::{audit, deletions, executions, ingest, live, sessions, statistics, transparency};
 use serde_json::json;
 use std::cell::RefCell;
 use stepseal_protocol::api::{self, Found, NotFound, Operation as Op};
@@ -19,16 +19,18 @@ pub(crate) async fn answer(request: Request, env: Env, context: Context) -> Resu
     if !path.starts_with("/v1/") && path != "/healthz" && path != "/openapi.json" {
         return env.assets("ASSETS")?.fetch_request(request).await;
     }
+    let method = request.method();
     let surface = match path.as_str() {
+        // Minting; a list of the sessions is behind the same path.
+        "/v1/sessions" if method == Method::Get => Surface::Api,
         "/v1/batches" | "/v1/server/batches" | "/v1/sessions" => Surface::Ingest,
         _ => Surface::Api,
     };
-    if request.method() == Method::Options {
+    if method == Method::Options {
         return if surface == Surface::Ingest { preflight() } else { cross_origin::preflight(&request) };
     }
     let now = Date::now().as_millis();
     let call = Call { env, context, now, readable_by: RefCell::default(), counted: RefCell::default() };
-    let method = request.method();
     let (operation, outcome) = match api::find(method.as_ref(), &path) {
         Ok(found) => (Some(found.operation), run(request, found, &call).await),
         Err(reason) => (None, Err(no_route(reason))),
@@ -49,6 +51,13 @@ async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Rep
         Op::SignIn => sign_in::begin(&mut request, call).await,
         Op::ShowSignIn => sign_in::show(&request, call).await,
         Op::SignOut => sign_in::end(&request, call).await,
+        Op::ShowStats => statistics::stats(&request, call).await,
+        Op::ListFacets => statistics::facets(&request, call).await,
+        Op::ListSessions => executions::sessions(&request, call).await,
+        Op::ListUsers => executions::users(&request, call).await,
+        Op::Follow => live::follow(&request, call).await,
+        Op::ExportTable => executions::table(&request, call).await,
+        Op::SearchSteps => executions::search(&request, call).await,
         Op::ListExecutions => executions::list(&request, call).await,
         Op::ShowExecution => executions::show(&request, call, id).await,
         Op::ListSteps => executions::steps(&request, call, id).await,

@@ -60,7 +60,9 @@ async function meetEverything(): Promise<void> {
       for (const key of credentials) {
         const filled = path.replace("{project}", "prj_none").replace(/\{\w+\}/g, `${CANARY}-id`);
         const response = await fetch(worker.url + filled, { method: method.toUpperCase(), headers: key ? { authorization: `Bearer ${key}` } : {}, body: operation.requestBody ? `{"${CANARY}":"${CANARY}"}` : null });
-        await response.arrayBuffer();
+        // The live feed never ends by itself.
+        if (response.headers.get("content-type") === "text/event-stream") await response.body!.cancel();
+        else await response.arrayBuffer();
       }
     }
   }

@@ -116,7 +116,7 @@ describe("idempotence", () => {
       [first.events, first.steps, first.error_steps, first.input_tokens, first.cost_nano_usd, first.started_at, first.dropped, first.openers, first.closers],
       [11, 6, 1, 20, 300_000_000, 1_789_999_999_000, 3, 2, 2],
     );
-    const [listed] = (await viewer.get("/v1/executions?name=order")).json.executions;
+    const [listed] = (await viewer.get("/v1/executions?name=order&from=0")).json.executions;
     assert.deepEqual([listed.models, listed.tools, listed.tags], [["m1", "m2"], ["db", "think"], ["y", "z"]]);
   });
 });
@@ -299,10 +299,10 @@ describe("paging and restarts", () => {
       const bytes = body(id, [{ t: "start", n: 0, at, name }, { t: "end", n: 1, at: at + 1, last: 1, status: index % 2 ? "failed" : "completed" }]);
       await worker.api.sendBatch(seal(session(other.secret, other.id, other.kid), bytes));
     }
-    const listed = await reader.all("/v1/executions?limit=10", "executions");
+    const listed = await reader.all("/v1/executions?limit=10&from=0", "executions");
     assert.deepEqual(listed.map(({ id }) => id), [...ids].sort().reverse());
-    assert.equal((await reader.all("/v1/executions?limit=4&name=third", "executions")).length, 15);
-    assert.equal((await reader.all("/v1/executions?status=failed", "executions")).length, 22);
+    assert.equal((await reader.all("/v1/executions?limit=4&name=third&from=0", "executions")).length, 15);
+    assert.equal((await reader.all("/v1/executions?status=failed&from=0", "executions")).length, 22);
     assert.equal((await reader.get(`/v1/executions?from=${at}&to=${at + 1}&limit=200`)).json.executions.length, 45);
     assert.equal((await reader.get(`/v1/executions?from=${at + 1}`)).json.executions.length, 0);
     assert.equal((await reader.get(`/v1/executions?to=${at}`)).json.executions.length, 0);

@@ -50,7 +50,10 @@ async function backup(x: string): Promise<() => Promise<void>> {
   return async () => {
     await select("DELETE FROM tombstones WHERE execution_id = ?1", x);
     for (const [table, rows] of saved) {
-      for (const { status: _, ...row } of rows) {
+      const columns = new Set((await select(`SELECT name FROM pragma_table_info('${table}')`)).map(({ name }) => name));
+      for (const row of rows) {
+        // What is computed is not in this list and cannot be inserted.
+        for (const name of Object.keys(row)) if (!columns.has(name)) delete row[name];
         const names = Object.keys(row);
         await select(`INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map((_, at) => `?${at + 1}`).join(", ")})`, ...Object.values(row));
       }

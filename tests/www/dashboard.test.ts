@@ -91,7 +91,7 @@ function executionPage(query: URLSearchParams) {
   const matching = query.get("name") === "nothing" ? [] : all;
   const from = Number(query.get("cursor") ?? 0);
   const to = from + Number(query.get("limit"));
-  return { executions: matching.slice(from, to), next_cursor: to < matching.length ? String(to) : null, window: { from: null, to: null } };
+  return { executions: matching.slice(from, to), next_cursor: to < matching.length ? String(to) : null, window: { from: Number(query.get("from")), to: null } };
 }
 
 function stepPage(cursor: string | null) {
@@ -187,8 +187,17 @@ test("the list pages to the older ones, filters through the API and says when no
   await page.fill("#filter-name", "nothing");
   await page.press("#filter-name", "Enter");
   await page.waitForSelector("text=No execution matches these filters.");
-  assert.equal(site.requests.at(-1)!.url, "/v1/executions?status=failed&name=nothing&limit=50");
+  assert.equal(site.requests.at(-1)!.url, "/v1/executions?status=failed&name=nothing&from=0&limit=50");
   assert.equal(new URL(page.url()).search, "?status=failed&name=nothing");
+  await page.click("text=Clear filters");
+  await page.selectOption("#filter-period", "7d");
+  await page.waitForSelector("text=/50 executions shown, started since 20/");
+  const from = () => new URLSearchParams(site.requests.at(-1)!.url.split("?")[1]).get("from");
+  const begun = from();
+  assert.ok(Math.abs(Number(begun) - (Date.now() - 7 * 86_400_000)) < 60_000, String(begun));
+  await page.click("text=Older");
+  await page.waitForSelector('tr[data-execution="run_59"]');
+  assert.equal(from(), begun, "a cursor continues the window it was made for");
   assert.deepEqual(faults, []);
 });
 

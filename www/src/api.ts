@@ -170,7 +170,7 @@ export async function signOut(): Promise<void> {
 }
 
 export function listExecutions(
-  query: { status?: string; name?: string; limit?: number; cursor?: string },
+  query: { status?: string; name?: string; from?: number; limit?: number; cursor?: string },
   signal?: AbortSignal,
 ): Promise<ExecutionList> {
   return read<ExecutionList>("/v1/executions", query, signal);

@@ -21,7 +21,7 @@ pub(super) async fn check(request: &Request, call: &Call, project: &ProjectId) -
 }
 
 /// Refuses every page but our own.
-pub(super) fn refuse_foreign(request: &Request) -> Outcome<()> {
+pub(crate) fn refuse_foreign(request: &Request) -> Outcome<()> {
     match foreign_origin(request)? {
         None => Ok(()),
         Some(_) => Err(not_allowed().into()),

@@ -22,6 +22,8 @@ pub(crate) struct Reader {
     pub(crate) project: ProjectId,
     /// The id of the API key.
     pub(crate) actor: String,
+    /// Whether it may also change the project: such readers are told what their questions cost.
+    pub(crate) is_admin: bool,
 }
 
 /// Somebody who may change one project. Only [`administrator`] makes one.
@@ -87,7 +89,8 @@ pub(crate) async fn reader(request: &Request, call: &Call) -> Outcome<Reader> {
     if !holder.record.role.may_read() {
         return Err(role_insufficient(holder.record.role, "reading", "viewer or admin").into());
     }
-    Ok(Reader { project: holder.project, actor: key_id(&holder.digest) })
+    let is_admin = holder.record.role.may_administer();
+    Ok(Reader { project: holder.project, actor: key_id(&holder.digest), is_admin })
 }
 
 /// Who presented a valid API key, or the cookie that it was exchanged for.

@@ -1,6 +1,7 @@
 //! Work in the background, in slices that fit one invocation: every run does a little of each, so that no
 //! kind starves another, and a run that is cut off is taken up by the next.
 
+mod abandonment;
 mod checkpoints;
 mod progress;
 mod reseal;
@@ -20,6 +21,7 @@ const BODIES: u32 = 200;
 pub(crate) async fn run(env: &Env, now: u64) {
     log("deletions", advance_open(env, DELETIONS, now).await);
     log("checkpoints", checkpoints::run(env, now).await);
+    log("abandonment", abandonment::run(env, now).await);
     log("retention", retention::run(env, now).await);
     log("discarded bodies", deletion::clear_discarded(env, BODIES).await.map(|_| ()));
     log("orphaned bodies", sweep::run(env, now).await);

@@ -1,43 +1,84 @@
-//! `GET /v1/executions`.
+//! `GET /v1/executions`, and the same as CSV.
 
 use super::cursors;
-use crate::access;
+use crate::access::{self, Reader};
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
-use crate::storage::{cipher, executions};
-use serde_json::json;
-use stepseal_protocol::query::ListQuery;
+use crate::statistics::state_cost;
+use crate::storage::{cipher, listing};
+use serde_json::{Value, json};
+use std::rc::Rc;
+use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::query::{FIELDS, ListQuery, Position, Window, csv_header, csv_line};
 use worker::Request;
 
-/// Beyond every keyset: ids are ASCII.
-const BEFORE_ALL: (i64, &str) = (i64::MAX >> 11, "\u{7f}");
+/// A page, and what was asked for.
+struct Answer {
+    reader: Reader,
+    query: ListQuery,
+    window: Window,
+    page: listing::Page,
+    next_cursor: Option<String>,
+    labels: Rc<Labels>,
+}
 
-/// Lists executions, newest start first.
+/// Lists executions. A page may be shorter than its limit, even empty, and still not be the last: rare things are
+/// looked for in a bounded number of rows at a time.
 pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
+    let Answer { reader, query, window, page, next_cursor, labels } = ask(request, call).await?;
+    let shown = |execution: Value| match &query.fields {
+        Some(fields) => fields.iter().map(|field| ((*field).to_owned(), execution[field].clone())).collect(),
+        None => execution,
+    };
+    let mut reply = json!({
+        "executions": page.executions.iter().map(|row| shown(row.shown(&labels))).collect::<Vec<_>>(),
+        "next_cursor": next_cursor,
+        "window": { "from": window.from, "to": window.to },
+    });
+    state_cost(&mut reply, &reader, page.rows_read);
+    Reply::ok(&reply)
+}
+
+/// The same as CSV. Pages put together are one table: only the first names the columns.
+pub(crate) async fn table(request: &Request, call: &Call) -> Outcome<Reply> {
+    let Answer { query, page, next_cursor, labels, .. } = ask(request, call).await?;
+    let fields = query.fields.as_deref().unwrap_or(&FIELDS);
+    let mut text = if query.page.cursor.is_none() { csv_header(fields) } else { String::new() };
+    for row in &page.executions {
+        text.push_str(&csv_line(fields, &row.shown(&labels)));
+    }
+    let reply = Reply::text("text/csv; charset=utf-8", text);
+    let Some(cursor) = next_cursor else { return Ok(reply) };
+    let mut next = url(request)?;
+    let kept: Vec<(String, String)> = next
+        .query_pairs()
+        .filter(|(name, _)| name != "cursor")
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    next.query_pairs_mut().clear().extend_pairs(kept).append_pair("cursor", &cursor);
+    let link = format!("<{}?{}>; rel=\"next\"", next.path(), next.query().unwrap_or_default());
+    Ok(reply.with_headers(vec![("Link", link)]))
+}
+
+async fn ask(request: &Request, call: &Call) -> Outcome<Answer> {
     let reader = access::reader(request, call).await?;
     let query = ListQuery::parse(url(request)?.query_pairs())?;
+    let mut window = query.window(i64::try_from(call.now).doing("telling the time")?)?;
     let cursors = cursors(call, &reader, query.canonical())?;
     let after = match &query.page.cursor {
         Some(cursor) => position(&cursors.open(cursor)?)?,
-        None => (BEFORE_ALL.0, BEFORE_ALL.1.to_owned()),
+        None => Position::first(window),
     };
+    // Without `from` the window moves with the clock: all pages are of the first one's.
+    window = Window { from: after.from, ..window };
     let labels = cipher::labels(&call.env, &reader.project)?;
-    let mut rows = executions::list(&call.env, reader.project.as_str(), &query, &labels, &after).await?;
-    let more = rows.len() > query.page.limit as usize;
-    rows.truncate(query.page.limit as usize);
-    let next_cursor =
-        rows.last().filter(|_| more).map(|last| cursors.seal(&format!("{}|{}", last.started_at, last.id)));
-    Reply::ok(&json!({
-        "executions": rows.iter().map(|row| row.shown(&labels)).collect::<Vec<_>>(),
-        "next_cursor": next_cursor,
-        "window": { "from": query.from, "to": query.to },
-    }))
+    let page = listing::page(&call.env, reader.project.as_str(), &query, window, &labels, &after).await?;
+    let next_cursor = page.next.as_ref().map(|next| cursors.seal(&next.to_text()));
+    Ok(Answer { reader, query, window, page, next_cursor, labels })
 }
 
-fn position(text: &str) -> Outcome<(i64, String)> {
-    let doing = "opening a cursor";
-    let (started_at, id) = text.split_once('|').ok_or("a cursor of ours").doing(doing)?;
-    Ok((started_at.parse::<i64>().doing(doing)?, id.to_owned()))
+pub(super) fn position(text: &str) -> Outcome<Position> {
+    Ok(Position::parse(text).ok_or("a cursor of ours").doing("opening a cursor")?)
 }

@@ -2,11 +2,15 @@
 //! [`Reader`](crate::access::Reader), whose project bounds whatever it reads.
 
 mod list;
+mod search;
+mod shared;
 mod show;
 mod steps;
 mod verify;
 
-pub(crate) use list::list;
+pub(crate) use list::{list, table};
+pub(crate) use search::search;
+pub(crate) use shared::{sessions, users};
 pub(crate) use show::show;
 pub(crate) use steps::steps;
 pub(crate) use verify::verify;

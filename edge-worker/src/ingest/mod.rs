@@ -8,6 +8,7 @@ use crate::audit::rejections;
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Failure, Outcome, Refusal};
+use crate::live::announce;
 use crate::projects::store;
 use crate::request::{header, read_body};
 use crate::respond::{Reply, members};
@@ -91,6 +92,7 @@ async fn take_verified(request: &Request, call: &Call, batch: &Verified<'_>, byt
     let commit = commit(call, &segment, rollup).await?;
     if matches!(commit, Commit::Stored { .. }) {
         charge(call, &project, &parsed, used);
+        announce::stored(call, batch.project());
     }
     Ok(reply(call, &segment, commit).await?.with_headers(policy))
 }

@@ -18,7 +18,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stepseal_protocol::access::{ApiKey, ApiKeyRecord, Role, publishable_key};
-use stepseal_protocol::administration::{RETENTION_DEFAULT_DAYS, check_name, check_retention};
+use stepseal_protocol::administration::{
+    ABANDON_AFTER_DEFAULT_MINUTES, RETENTION_DEFAULT_DAYS, check_abandon_after, check_name, check_retention,
+};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::ids::{KeyId, ProjectId};
 use stepseal_protocol::ingest::admission::{Limits, Project, ProjectStatus};
@@ -66,6 +68,12 @@ struct NewProject {
     subject_keys: bool,
     #[serde(default = "default_retention")]
     retention_days: u32,
+    #[serde(default = "default_silence")]
+    abandon_after_minutes: u32,
+}
+
+const fn default_silence() -> u32 {
+    ABANDON_AFTER_DEFAULT_MINUTES
 }
 
 const fn default_retention() -> u32 {
@@ -95,6 +103,7 @@ pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> 
         newest_kid_at: 0,
         generation: 1,
         retention_days: wanted.retention_days,
+        abandon_after_minutes: wanted.abandon_after_minutes,
         denials: Vec::new(),
         created_at: call.now,
     };
@@ -146,6 +155,7 @@ struct ProjectChange {
     turnstile: Option<bool>,
     subject_keys: Option<bool>,
     retention_days: Option<u32>,
+    abandon_after_minutes: Option<u32>,
 }
 
 impl ProjectChange {
@@ -161,6 +171,7 @@ impl ProjectChange {
             ("turnstile", self.turnstile.is_some()),
             ("subject_keys", self.subject_keys.is_some()),
             ("retention_days", self.retention_days.is_some()),
+            ("abandon_after_minutes", self.abandon_after_minutes.is_some()),
         ];
         given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
     }
@@ -215,7 +226,9 @@ pub(crate) async fn change(request: &mut Request, call: &Call, admin: &Administr
         project.turnstile = change.turnstile.unwrap_or(project.turnstile);
         project.subject_keys = change.subject_keys.unwrap_or(project.subject_keys);
         project.retention_days = change.retention_days.unwrap_or(project.retention_days);
+        project.abandon_after_minutes = change.abandon_after_minutes.unwrap_or(project.abandon_after_minutes);
         check_retention(project.retention_days)?;
+        check_abandon_after(project.abandon_after_minutes)?;
         check_amounts(&project.limits, &project.session_limits, &project.budget)?;
         Ok(check_settings(&project.name, &project.origins)?)
     })
@@ -270,6 +283,7 @@ fn shown(project: &Project) -> Value {
         "turnstile": project.turnstile,
         "subject_keys": project.subject_keys,
         "retention_days": project.retention_days,
+        "abandon_after_minutes": project.abandon_after_minutes,
         "created_at": project.created_at,
     })
 }
@@ -283,6 +297,7 @@ impl NewProject {
         check_settings(&self.name, &self.origins)?;
         check_amounts(&self.limits, &self.session_limits, &self.budget)?;
         check_retention(self.retention_days)?;
+        check_abandon_after(self.abandon_after_minutes)?;
         Ok(id)
     }
 }

@@ -289,6 +289,7 @@ fn merge_rollup(
         Bind::Number(account.adopted_expected),
         Bind::Number(account.dropped),
         Bind::Text(attempt),
+        Bind::MaybeSigned(rollup.first_token_at),
     ]);
     Ok(bind(database, include_str!("merge_rollup.sql"), &values).doing("binding a roll-up")?)
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stepseal_protocol::at_rest::Labels;
 use stepseal_protocol::batch::Usage;
-use stepseal_protocol::query::{ListQuery, Status};
-use stepseal_protocol::rollup::{Account, Rollup, label};
+use stepseal_protocol::query::{Facet, Facts, Filter, Sort};
+use stepseal_protocol::rollup::{Account, Rollup};
 use worker::Env;
 
 /// Start of an execution none of whose events carries a time yet: any real time is earlier.
@@ -58,7 +58,9 @@ pub(crate) struct Execution {
     adopted_closers: u64,
     adopted_expected: u64,
     dropped: u64,
+    first_token_at: Option<i64>,
     status: String,
+    tokens: i64,
 }
 
 /// A writer of an execution, and what it brought.
@@ -67,36 +69,6 @@ pub(crate) struct WriterShare {
     writer: String,
     batches: u64,
     events: u64,
-}
-
-/// A page of the list: up to `query.page.limit + 1` rows, the last one only to show that there are more.
-pub(crate) async fn list(
-    env: &Env,
-    project: &str,
-    query: &ListQuery,
-    labels: &Labels,
-    after: &(i64, String),
-) -> Outcome<Vec<Execution>> {
-    let doing = "listing executions";
-    let name = query.name.as_deref().map(|name| labels.seal("name", &label(name)));
-    let values = [
-        Bind::Text(project),
-        Bind::Signed(query.from.unwrap_or(0)),
-        // Executions without a time yet lie beyond every window but the open one.
-        Bind::Signed(query.to.unwrap_or(UNTIMED + 1)),
-        Bind::MaybeText(query.status.map(Status::as_str)),
-        Bind::MaybeText(name.as_deref()),
-        Bind::Signed(after.0),
-        Bind::Text(&after.1),
-        Bind::Number(u64::from(query.page.limit) + 1),
-    ];
-    let database = env.d1("DB").doing(doing)?;
-    let result = bind(&database, include_str!("list_executions.sql"), &values)
-        .doing(doing)?
-        .all()
-        .await
-        .storing(doing)?;
-    Ok(result.results().doing(doing)?)
 }
 
 /// One execution of the project.
@@ -119,6 +91,54 @@ pub(crate) async fn writers(env: &Env, project: &str, id: &str) -> Outcome<Vec<W
 }
 
 impl Execution {
+    /// What a list sorted by `sort` orders it by.
+    pub(crate) fn sort_key(&self, sort: Sort) -> i64 {
+        match sort {
+            Sort::Start => self.started_at,
+            Sort::Duration => self.duration_ms().unwrap_or_default(),
+            Sort::Cost => i64::try_from(self.cost_nano_usd).unwrap_or(i64::MAX),
+            Sort::Tokens => self.tokens,
+        }
+    }
+
+    /// Whether it passes a filter.
+    pub(crate) fn passes(&self, filter: &Filter, labels: &Labels) -> bool {
+        let one =
+            |facet: Facet, stored: &Option<String>| Some((facet, facet.shown(labels, stored.as_deref()?)?));
+        let mut facets: Vec<(Facet, String)> = [
+            one(Facet::Name, &self.name),
+            one(Facet::Agent, &self.agent),
+            one(Facet::Pipeline, &self.pipeline),
+            one(Facet::User, &self.user),
+            one(Facet::Session, &self.session),
+            one(Facet::Environment, &self.environment),
+            one(Facet::Release, &self.release),
+            Some((Facet::Status, self.status.clone())),
+            (self.error_steps > 0 || self.status == "failed").then(|| (Facet::Error, "true".into())),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        for (facet, column, stored) in [
+            (Facet::Tag, "tags", &self.tags),
+            (Facet::Model, "models", &self.models),
+            (Facet::Tool, "tools", &self.tools),
+        ] {
+            facets.extend(labels.open_set(column, stored).into_iter().map(|label| (facet, label)));
+        }
+        filter.passes(&Facts {
+            facets,
+            duration_ms: self.duration_ms(),
+            tokens: self.tokens,
+            cost_nano_usd: self.sort_key(Sort::Cost),
+            completeness: Some(self.account().completeness(self.events, self.end_status.is_some())),
+        })
+    }
+
+    fn duration_ms(&self) -> Option<i64> {
+        self.ended_at.map(|ended_at| (ended_at - self.started_at).max(0))
+    }
+
     fn account(&self) -> Account {
         Account {
             openers: self.openers,
@@ -166,7 +186,8 @@ impl Execution {
             "status": self.status,
             "started_at": started_at,
             "ended_at": self.ended_at,
-            "duration_ms": self.ended_at.map(|ended_at| (ended_at - started_at).max(0)),
+            "duration_ms": self.duration_ms(),
+            "ttft_ms": self.first_token_at.map(|first| (first - started_at).max(0)),
             "events": self.events,
             "rejected": self.rejected,
             "steps": self.steps,
@@ -209,6 +230,8 @@ impl Execution {
             && self.models == rollup.models.to_json()
             && self.tools == rollup.tools.to_json()
             && self.account() == rollup.account
+            // None too where it was stored before this was kept.
+            && (self.first_token_at.is_none() || self.first_token_at == rollup.first_token_at)
     }
 
     fn counts(&self) -> [u64; 6] {

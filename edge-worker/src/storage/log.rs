@@ -46,6 +46,11 @@ pub(crate) struct CheckpointRow {
     pub(crate) frontier: String,
 }
 
+#[derive(Deserialize)]
+struct Next {
+    next: u64,
+}
+
 /// A project whose log has grown.
 #[derive(Deserialize)]
 pub(crate) struct Behind {
@@ -92,6 +97,14 @@ pub(crate) async fn export(
         Ok::<_, serde_json::Error>(Exported { leaf: LeafRow::deserialize(&row)?, segment })
     };
     Ok(found.into_iter().map(exported).collect::<Result<_, _>>().doing(doing)?)
+}
+
+/// The number that the next entry gets.
+pub(crate) async fn next(env: &Env, project: &str) -> Outcome<u64> {
+    let doing = "looking for a log's end";
+    let sql = include_str!("next_leaf.sql");
+    let found: Vec<Next> = rows(env, sql, &[Bind::Text(project)], doing).await?;
+    Ok(found.first().map_or(0, |row| row.next))
 }
 
 /// Up to `most` projects by id after `after` whose log has grown.

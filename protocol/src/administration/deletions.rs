@@ -86,7 +86,25 @@ pub fn check_retention(days: u32) -> Result<(), Problem> {
     Err(malformed("retention_days", "`retention_days` is 0 (kept until deleted) to 3,650."))
 }
 
+/// Silence after which an execution is abandoned where a project does not say, in minutes: a day, because a person
+/// may sleep over an answer.
+pub const ABANDON_AFTER_DEFAULT_MINUTES: u32 = 1_440;
+const ABANDON_AFTER_MAX_MINUTES: u32 = 43_200;
+
+/// Refuses a silence that is too short for a page that reloads, or longer than the SDK keeps anything.
+pub fn check_abandon_after(minutes: u32) -> Result<(), Problem> {
+    if (5..=ABANDON_AFTER_MAX_MINUTES).contains(&minutes) {
+        return Ok(());
+    }
+    Err(malformed("abandon_after_minutes", "`abandon_after_minutes` is 5 to 43,200, a month."))
+}
+
 impl Project {
+    /// Executions that are silent since before this are abandoned at `now` (Unix ms).
+    pub fn silence_cutoff(&self, now: u64) -> u64 {
+        now.saturating_sub(u64::from(self.abandon_after_minutes) * 60_000)
+    }
+
     /// The time before which executions are to be deleted at `now`; none if they are kept.
     pub fn retention_cutoff(&self, now: u64) -> Option<u64> {
         (self.retention_days > 0).then(|| now.saturating_sub(u64::from(self.retention_days) * DAY_MS))
@@ -115,7 +133,7 @@ impl Project {
 
 #[cfg(test)]
 mod tests {
-    use super::{DAY_MS, DeletionKind, DeletionRequest, check_retention};
+    use super::{DAY_MS, DeletionKind, DeletionRequest, check_abandon_after, check_retention};
     use crate::administration::example::project;
     use crate::problem::Code;
 
@@ -125,6 +143,9 @@ mod tests {
         assert_eq!(project.retention_cutoff(DAY_MS), None);
         project.retention_days = 2;
         assert_eq!(project.retention_cutoff(5 * DAY_MS), Some(3 * DAY_MS));
+        assert_eq!(project.silence_cutoff(5 * DAY_MS), 4 * DAY_MS);
+        assert!(check_abandon_after(5).is_ok());
+        assert_eq!(check_abandon_after(4).unwrap_err().field.as_deref(), Some("abandon_after_minutes"));
         assert!(check_retention(3_650).is_ok());
         assert_eq!(check_retention(3_651).unwrap_err().field.as_deref(), Some("retention_days"));
         project.delete();

@@ -7,7 +7,8 @@ mod generations;
 mod keys;
 
 pub use deletions::{
-    DeletionKind, DeletionRequest, RETENTION_DEFAULT_DAYS, TOMBSTONE_LIFE_MS, check_retention,
+    ABANDON_AFTER_DEFAULT_MINUTES, DeletionKind, DeletionRequest, RETENTION_DEFAULT_DAYS, TOMBSTONE_LIFE_MS,
+    check_abandon_after, check_retention,
 };
 pub use denials::{Denial, DenialRequest, DeniedKind};
 pub use generations::MINT_DELAY_MS;

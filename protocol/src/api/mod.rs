@@ -44,6 +44,20 @@ operations! {
     SignOut = "signOut";
     /// Executions, newest first.
     ListExecutions = "listExecutions";
+    /// Executions as CSV.
+    ExportTable = "exportTable";
+    /// Steps of all executions.
+    SearchSteps = "searchSteps";
+    /// Sums over executions.
+    ShowStats = "showStats";
+    /// What executions are found by.
+    ListFacets = "listFacets";
+    /// Sessions, by their newest execution.
+    ListSessions = "listSessions";
+    /// Users, by their newest execution.
+    ListUsers = "listUsers";
+    /// What is stored, as it is stored.
+    Follow = "follow";
     /// One execution.
     ShowExecution = "showExecution";
     /// Deletes an execution.

@@ -19,6 +19,135 @@ const FROM: Parameter = Parameter { name: "from", schema: TIME, about: "At or af
 const TO: Parameter = Parameter { name: "to", schema: TIME, about: "Before, Unix ms." };
 const PAGE: &[Parameter] = &[LIMIT, CURSOR];
 
+const fn typed(name: &'static str, schema: &'static str, about: &'static str) -> Parameter {
+    Parameter { name, schema, about }
+}
+
+const COUNT: &str = r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#;
+const AMOUNT: &str = r#"{"type":"number","minimum":0,"maximum":9000000}"#;
+
+/// What executions are filtered by, and how they are shown.
+const LIST: &[Parameter] = &[
+    typed(
+        "status",
+        r#"{"enum":["running","waiting","completed","failed","cancelled","abandoned"]}"#,
+        "Only this status.",
+    ),
+    text("name", "Only this name, exactly."),
+    text("agent", "Only this agent."),
+    text("pipeline", "Only this pipeline."),
+    text("user", "Only this user."),
+    text("session", "Only this session."),
+    text("environment", "Only this environment."),
+    text("release", "Only this release."),
+    text("tag", "Only with this tag."),
+    text("model", "Only what used this model."),
+    text("tool", "Only what used this tool."),
+    typed("error", r#"{"type":"boolean"}"#, "Only where something failed, or where nothing did."),
+    typed(
+        "completeness",
+        r#"{"enum":["open","complete","incomplete"]}"#,
+        "Only records that are whole, or not.",
+    ),
+    typed("min_duration_ms", COUNT, "Only what took this long or longer."),
+    typed("max_duration_ms", COUNT, "Only what took this long or less."),
+    typed("min_tokens", COUNT, "Only with this many tokens or more, of all buckets."),
+    typed("max_tokens", COUNT, "Only with this many tokens or fewer."),
+    typed("min_cost_usd", AMOUNT, "Only what cost this or more."),
+    typed("max_cost_usd", AMOUNT, "Only what cost this or less."),
+    FROM,
+    TO,
+    typed(
+        "sort",
+        r#"{"enum":["start","duration","cost","tokens"],"default":"start"}"#,
+        "Largest first. By anything but the start: what has ended, in a window of whole days, at most 32.",
+    ),
+    text("fields", "Members to show, separated by commas; all if not given."),
+    LIMIT,
+    CURSOR,
+];
+
+/// The list's filters, and where to go on.
+const LIVE: &[Parameter] = &[
+    LIST[0],
+    LIST[1],
+    LIST[2],
+    LIST[3],
+    LIST[4],
+    LIST[5],
+    LIST[6],
+    LIST[7],
+    LIST[8],
+    LIST[9],
+    LIST[10],
+    LIST[11],
+    LIST[12],
+    LIST[13],
+    LIST[14],
+    LIST[15],
+    LIST[16],
+    LIST[17],
+    LIST[18],
+    typed("cursor", COUNT, "The last message that was seen; `Last-Event-ID` says the same."),
+];
+
+const STEPS: &[Parameter] = &[
+    typed(
+        "kind",
+        r#"{"enum":["llm","tool","retrieval","embedding","agent","chain","decision","guardrail","evaluator","custom"]}"#,
+        "Only this kind.",
+    ),
+    text("name", "Only steps of this name, exactly."),
+    text("model", "Only of this model."),
+    text("tool", "Only of this tool."),
+    typed("status", r#"{"enum":["ok","error","cancelled"]}"#, "Only of this status."),
+    typed(
+        "text",
+        r#"{"type":"string","minLength":3,"maxLength":200}"#,
+        "Only with this text anywhere in what was recorded of them, in whatever case.",
+    ),
+    text("user", "Only in executions of this user."),
+    text("session", "Only in executions of this session."),
+    text("agent", "Only in executions of this agent."),
+    text("pipeline", "Only in executions of this pipeline."),
+    text("environment", "Only in executions of this environment."),
+    text("release", "Only in executions of this release."),
+    text("tag", "Only in executions with this tag."),
+    FROM,
+    TO,
+    LIMIT,
+    CURSOR,
+];
+
+const FACET: &str = r#"{"enum":["session","user","tag","release","tool","name","model","agent","pipeline","error","environment","status"]}"#;
+
+const STATS: &[Parameter] = &[
+    typed(
+        "status",
+        r#"{"enum":["running","waiting","completed","failed","cancelled","abandoned"]}"#,
+        "Only this status.",
+    ),
+    text("name", "Only this name, exactly."),
+    text("agent", "Only this agent."),
+    text("pipeline", "Only this pipeline."),
+    text("user", "Only this user."),
+    text("session", "Only this session."),
+    text("environment", "Only this environment."),
+    text("release", "Only this release."),
+    text("tag", "Only with this tag."),
+    text("model", "Only what used this model."),
+    text("tool", "Only what used this tool."),
+    typed("error", r#"{"enum":["true"]}"#, "Only where something failed."),
+    FROM,
+    TO,
+    typed(
+        "bucket",
+        r#"{"enum":["hour","day"]}"#,
+        "Buckets of time: hours for up to 31 days, days for up to 366; fitting if not given.",
+    ),
+    typed("group_by", FACET, "Also by each value of this facet, at most 100."),
+];
+
 const fn text(name: &'static str, about: &'static str) -> Parameter {
     Parameter { name, schema: TEXT, about }
 }
@@ -160,20 +289,62 @@ pub(super) const ROUTES: &[Route] = &[
         Code::BodyTooLarge,
         Code::RateLimited,
     ]),
-    route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions, newest start first.")
-        .query(&[
-            Parameter {
-                name: "status",
-                schema: r#"{"enum":["running","waiting","completed","failed","cancelled","abandoned"]}"#,
-                about: "Only this status.",
-            },
-            text("name", "Only this name, exactly."),
-            FROM,
-            TO,
-            LIMIT,
-            CURSOR,
-        ])
+    route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions of a window, the last 7 days where none is given. A page may be short and yet not the last: go on while there is a `next_cursor`.")
+        .query(LIST)
         .refusals(PAGE_REFUSALS),
+    route(
+        Op::ExportTable,
+        "GET",
+        "/v1/export/executions.csv",
+        Reader,
+        "The list as CSV that is safe to open in a spreadsheet; `Link` names the next page.",
+    )
+    .query(LIST)
+    .answers("text/csv")
+    .refusals(PAGE_REFUSALS),
+    route(
+        Op::SearchSteps,
+        "GET",
+        "/v1/steps",
+        Reader,
+        "Looks for steps in all executions of a window, newest execution first. A page may be short and yet not the last.",
+    )
+    .query(STEPS)
+    .refusals(PAGE_REFUSALS),
+    route(
+        Op::ShowStats,
+        "GET",
+        "/v1/stats",
+        Reader,
+        "Counts, failure rate, quantiles, tokens and cost of a window: in all, by time, and by a facet's values.",
+    )
+    .query(STATS)
+    .refusals(&[Code::ParameterUnknown, Code::ParameterInvalid]),
+    route(
+        Op::ListFacets,
+        "GET",
+        "/v1/facets",
+        Reader,
+        "What executions of a window are found by, with counts: one facet page by page, or the first values of each.",
+    )
+    .query(&[typed("facet", FACET, "Only this one."), FROM, TO, LIMIT, CURSOR])
+    .refusals(PAGE_REFUSALS),
+    route(Op::ListSessions, "GET", "/v1/sessions", Reader, "Lists sessions by their newest execution, with totals.")
+        .query(&[FROM, TO, LIMIT, CURSOR])
+        .refusals(PAGE_REFUSALS),
+    route(Op::ListUsers, "GET", "/v1/users", Reader, "Lists users by their newest execution, with totals.")
+        .query(&[FROM, TO, LIMIT, CURSOR])
+        .refusals(PAGE_REFUSALS),
+    route(
+        Op::Follow,
+        "GET",
+        "/v1/live",
+        Reader,
+        "Follows what is stored, by the list's filters: a WebSocket (101) where one is asked for, else server-sent events. Messages carry the `cursor` to resume from; readers of a WebSocket send `{\"ack\":cursor}` at least every 500 messages or 2 MB. A reader that takes nothing for 10 s is told `slow` and dropped.",
+    )
+    .query(LIVE)
+    .answers("text/event-stream")
+    .refusals(&[Code::ParameterUnknown, Code::ParameterInvalid, Code::CursorInvalid, Code::OriginNotAllowed]),
     route(Op::ShowExecution, "GET", "/v1/executions/{execution}", Reader, "Shows one execution.")
         .refusals(EXECUTION_REFUSALS),
     route(

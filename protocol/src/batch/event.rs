@@ -121,6 +121,8 @@ pub struct Step<'a> {
     pub usage: Usage,
     /// Cost in nano-dollars.
     pub cost_nano_usd: u64,
+    /// When its first token came, Unix ms, where it says how long that took.
+    pub first_token_at: Option<i64>,
 }
 
 /// The fields of `end`.
@@ -245,6 +247,9 @@ struct Wire<'a> {
     tool: Option<Tool<'a>>,
     usage: Option<Usage>,
     cost_usd: Option<f64>,
+    /// Raw, because a time that is none spoils no step: batches were stored before anybody read it.
+    #[serde(borrow)]
+    ttft_ms: Option<&'a RawValue>,
     #[serde(borrow)]
     value: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -318,6 +323,12 @@ fn time(value: Option<f64>, field: &str) -> Checked<i64> {
     }
     #[expect(clippy::cast_possible_truncation, reason = "the range was just checked")]
     Ok(at as i64)
+}
+
+/// A time to the first token as a time; none if it is not one.
+fn first_token_at(at: i64, ttft_ms: &RawValue) -> Option<i64> {
+    let ttft: f64 = ttft_ms.get().parse().ok()?;
+    time(Some(ttft), "ttft_ms").ok().map(|ttft| at + ttft)
 }
 
 fn object<'a>(value: Option<&'a RawValue>, field: &str) -> Checked<Option<&'a RawValue>> {
@@ -404,11 +415,13 @@ impl<'a> Wire<'a> {
             reason = "the range was just checked"
         )]
         let cost_nano_usd = (cost * 1e9).round() as u64;
+        let at = time(self.at, "at")?;
         Ok(Step {
             id: need(self.id, "id")?,
             kind,
             name: need(self.name, "name")?,
-            at: time(self.at, "at")?,
+            at,
+            first_token_at: self.ttft_ms.and_then(|raw| first_token_at(at, raw)),
             status,
             model: self.model,
             tool: self.tool.and_then(|tool| tool.name),

@@ -1,5 +1,6 @@
 //! Whether a verified batch may be written to its project, and as whom.
 
+use crate::administration::ABANDON_AFTER_DEFAULT_MINUTES;
 use crate::administration::Denial;
 use crate::batch::Header;
 use crate::envelope::Verified;
@@ -51,6 +52,9 @@ pub struct Project {
     /// Days after which executions are deleted; 0 keeps them until somebody deletes them.
     #[serde(default)]
     pub retention_days: u32,
+    /// Minutes of silence after which an execution that has not ended is abandoned.
+    #[serde(default = "silence_default")]
+    pub abandon_after_minutes: u32,
     /// Sessions and subjects that are refused.
     #[serde(default)]
     pub denials: Vec<Denial>,
@@ -159,6 +163,10 @@ impl AuthorProvenance {
             Self::Server => "server",
         }
     }
+}
+
+const fn silence_default() -> u32 {
+    ABANDON_AFTER_DEFAULT_MINUTES
 }
 
 impl Project {

@@ -1,9 +1,23 @@
 //! Queries: parameters of the reading routes, read by an allow-list, and cursors bound to them.
 
 mod audit;
+mod csv;
 mod cursor;
+mod executions;
+mod filter;
+mod live;
 mod parameters;
+mod statistics;
+mod steps;
+mod window;
 
 pub use audit::{AuditQuery, AuditVerifyQuery};
+pub use csv::{csv_header, csv_line};
 pub use cursor::Cursors;
-pub use parameters::{ListQuery, PageQuery, Status};
+pub use executions::{FIELDS, ListQuery, Position, SharedQuery, Sort};
+pub use filter::{Facet, Facts, Filter, Range};
+pub use live::{CONNECTION_MS, LiveQuery, Subscription};
+pub use parameters::{PageQuery, Status};
+pub use statistics::{FacetsQuery, Histogram, StatsQuery, Sums, Tally};
+pub use steps::StepsQuery;
+pub use window::{DAY_MS, Window};

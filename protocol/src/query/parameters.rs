@@ -31,7 +31,7 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 6] =
+    pub(super) const ALL: [Self; 6] =
         [Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled, Self::Abandoned];
 
     /// The status's word.
@@ -45,21 +45,6 @@ impl Status {
             Self::Abandoned => "abandoned",
         }
     }
-}
-
-/// `GET /v1/executions`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListQuery {
-    /// Only this status.
-    pub status: Option<Status>,
-    /// Only this name, exactly.
-    pub name: Option<String>,
-    /// Started at or after, Unix ms.
-    pub from: Option<i64>,
-    /// Started before, Unix ms.
-    pub to: Option<i64>,
-    /// Page size and cursor.
-    pub page: PageQuery,
 }
 
 /// Page size and cursor.
@@ -129,50 +114,28 @@ impl PageQuery {
     }
 }
 
-impl ListQuery {
-    /// Reads the list's parameters, and refuses anything else.
-    pub fn parse<'a>(pairs: impl Iterator<Item = Pair<'a>>) -> Result<Self, Problem> {
-        let mut query = Self::default();
-        each(pairs, "`status`, `name`, `from`, `to`, `limit` and `cursor`", |name, value| {
-            match name {
-                "status" => {
-                    let status = Status::ALL.into_iter().find(|status| status.as_str() == value);
-                    query.status = Some(status.ok_or_else(|| {
-                        invalid(
-                            name,
-                            "`status` is running, waiting, completed, failed, cancelled or abandoned.",
-                        )
-                    })?);
-                }
-                "name" => query.name = Some(value.into()),
-                "from" => query.from = Some(time(name, value)?),
-                "to" => query.to = Some(time(name, value)?),
-                _ => return query.page.take(name, value),
-            }
-            Ok(true)
-        })?;
-        if query.from.zip(query.to).is_some_and(|(from, to)| from >= to) {
-            return Err(invalid("to", "`to` must be later than `from`."));
-        }
-        Ok(query)
-    }
-
-    /// The filters in one spelling, for cursors.
-    pub fn canonical(&self) -> String {
-        format!(
-            "executions|{}|{:?}|{:?}|{:?}",
-            self.status.map_or("", Status::as_str),
-            self.name,
-            self.from,
-            self.to
-        )
-    }
-}
-
 pub(super) fn time(name: &str, value: &str) -> Result<i64, Problem> {
     value
         .parse()
         .ok()
         .filter(|time| (0..=TIME_MAX_MS).contains(time))
         .ok_or_else(|| invalid(name, format!("`{name}` is a Unix time in whole milliseconds.")))
+}
+
+/// A whole number from 0 to 2^53 - 1: what JSON carries exactly.
+pub(super) fn number(name: &str, value: &str) -> Result<i64, Problem> {
+    value
+        .parse()
+        .ok()
+        .filter(|number| (0..1 << 53).contains(number))
+        .ok_or_else(|| invalid(name, format!("`{name}` is a whole number from 0 to 2^53 - 1.")))
+}
+
+/// `true` or `false`.
+pub(super) fn truth(name: &str, value: &str) -> Result<bool, Problem> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(invalid(name, format!("`{name}` is `true` or `false`."))),
+    }
 }

@@ -30,6 +30,8 @@ pub struct Rollup {
     pub state_rank: String,
     /// Earliest time of any event, Unix ms.
     pub first_at: Option<i64>,
+    /// When the first token of any model came, Unix ms.
+    pub first_token_at: Option<i64>,
     /// Batches.
     pub batches: u64,
     /// Events stored, sound or not.
@@ -149,6 +151,17 @@ pub enum Completeness {
     Incomplete,
 }
 
+impl Completeness {
+    /// The word that the API has for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
 impl Account {
     /// Judges an execution of `events` stored events.
     pub const fn completeness(&self, events: u64, ended: bool) -> Completeness {
@@ -211,6 +224,7 @@ impl Rollup {
             self.state_rank.clone_from(&other.state_rank);
         }
         self.first_at = self.first_at.into_iter().chain(other.first_at).min();
+        self.first_token_at = self.first_token_at.into_iter().chain(other.first_token_at).min();
         self.batches += other.batches;
         self.events += other.events;
         self.rejected += other.rejected;
@@ -246,6 +260,7 @@ impl Rollup {
 
     fn add_step(&mut self, step: &Step<'_>) {
         self.saw(step.at);
+        self.first_token_at = self.first_token_at.into_iter().chain(step.first_token_at).min();
         self.steps += 1;
         self.error_steps += u64::from(step.status == Some(StepStatus::Error));
         // An agent or a chain reports the sum of its children: counting both would count twice.

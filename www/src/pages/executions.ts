@@ -13,13 +13,22 @@ const PAGE_SIZE = 50;
 const REFRESH_MS = 5_000;
 const STATUSES = ["running", "waiting", "completed", "failed", "cancelled", "abandoned"];
 
+/** How far back the list goes: what is chosen, its words, and milliseconds. */
+const PERIODS: [value: string, label: string, ms: number][] = [
+  ["", "Any time", Infinity],
+  ["1d", "Last 24 hours", 86_400_000],
+  ["7d", "Last 7 days", 7 * 86_400_000],
+  ["30d", "Last 30 days", 30 * 86_400_000],
+];
+
 interface Filter {
   readonly status: string;
   readonly name: string;
+  readonly period: string;
 }
 
 /** What was shown last, so that coming back from an execution finds the place again. */
-let remembered: { readonly search: string; readonly shown: Shown; readonly scroll: number } | null = null;
+let remembered: { readonly search: string; readonly from: number; readonly shown: Shown; readonly scroll: number } | null = null;
 
 export function forgetExecutions(): void {
   remembered = null;
@@ -42,6 +51,7 @@ class ExecutionsPage {
   readonly #foot = el("div", { class: "list-foot" });
   readonly #drawn = new Map<string, { readonly content: string; readonly row: HTMLElement }>();
   #filter = this.#filters.value();
+  #from = beginningOf(this.#filter);
   #shown: Shown = NONE_SHOWN;
   /** Counts requests, so that an answer to an older question is not shown. */
   #question = 0;
@@ -68,9 +78,10 @@ class ExecutionsPage {
 
   #restore(): void {
     this.#signal.addEventListener("abort", () => {
-      remembered = { search: searchOf(this.#filter), shown: this.#shown, scroll: window.scrollY };
+      remembered = { search: searchOf(this.#filter), from: this.#from, shown: this.#shown, scroll: window.scrollY };
     });
     if (remembered?.search !== searchOf(this.#filter) || remembered.shown.rows.length === 0) return;
+    this.#from = remembered.from;
     this.#shown = remembered.shown;
     this.#draw();
     window.scrollTo(0, remembered.scroll);
@@ -80,6 +91,7 @@ class ExecutionsPage {
     const next = this.#filters.value();
     if (searchOf(next) === searchOf(this.#filter)) return;
     this.#filter = next;
+    this.#from = beginningOf(next);
     this.#shown = NONE_SHOWN;
     history.replaceState(null, "", `/${searchOf(next)}`);
     void this.#freshen();
@@ -100,8 +112,10 @@ class ExecutionsPage {
     this.#question += 1;
     const asked = this.#question;
     this.#filters.setBusy(true);
+    const { status, name } = this.#filter;
+    const question = { status, name, from: this.#from, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) };
     try {
-      const page = await listExecutions({ ...this.#filter, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) }, this.#signal);
+      const page = await listExecutions(question, this.#signal);
       if (asked !== this.#question) return;
       this.#shown = merge(page);
       replaceChildren(this.#problem);
@@ -169,20 +183,23 @@ class FilterBar {
   readonly form: HTMLFormElement;
   readonly #status: HTMLSelectElement;
   readonly #name: HTMLInputElement;
+  readonly #period: HTMLSelectElement;
   readonly #knownNames = el("datalist", { id: "known-names" });
   readonly #known = new Set<string>();
   readonly #refresh = el("button", { type: "button", title: "Refresh", "aria-label": "Refresh", class: "icon-button framed" }, icon("refresh"));
   readonly #live = el("input", { type: "checkbox", id: "live", checked: true });
 
-  constructor({ status, name }: Filter) {
+  constructor({ status, name, period }: Filter) {
     this.#status = el("select", { id: "filter-status", "aria-label": "Status" }, el("option", { value: "" }, "Any status"),
       ...STATUSES.map((value) => el("option", { value, selected: value === status }, value)));
     this.#name = el("input", {
       id: "filter-name", type: "search", placeholder: "Exact name", "aria-label": "Exact name", list: "known-names",
       value: name, autocomplete: "off", spellcheck: "false",
     });
+    this.#period = el("select", { id: "filter-period", "aria-label": "Started" },
+      ...PERIODS.map(([value, label]) => el("option", { value, selected: value === period }, label)));
     const live = el("label", { class: "check", title: "Refresh by itself while this tab is seen" }, this.#live, "Live");
-    this.form = el("form", { class: "filters", role: "search" }, this.#status, this.#name, this.#knownNames, this.#refresh, live);
+    this.form = el("form", { class: "filters", role: "search" }, this.#status, this.#name, this.#knownNames, this.#period, this.#refresh, live);
   }
 
   get isLive(): boolean {
@@ -190,12 +207,13 @@ class FilterBar {
   }
 
   value(): Filter {
-    return { status: this.#status.value, name: this.#name.value.trim() };
+    return { status: this.#status.value, name: this.#name.value.trim(), period: this.#period.value };
   }
 
   clear(): void {
     this.#status.value = "";
     this.#name.value = "";
+    this.#period.value = "";
   }
 
   setBusy(busy: boolean): void {
@@ -305,19 +323,31 @@ await recorder.flush();`;
 }
 
 function windowLabel(window?: ExecutionList["window"]): string {
-  if (window === undefined || window.from === null) return "";
+  if (window === undefined || !window.from) return "";
   return `, started since ${timestamp(window.from).slice(0, 16)}`;
 }
 
 function filterFromUrl(): Filter {
   const search = new URLSearchParams(location.search);
   const status = search.get("status") ?? "";
-  return { status: STATUSES.includes(status) ? status : "", name: search.get("name") ?? "" };
+  const period = search.get("period") ?? "";
+  return {
+    status: STATUSES.includes(status) ? status : "",
+    name: search.get("name") ?? "",
+    period: PERIODS.some(([value]) => value === period) ? period : "",
+  };
+}
+
+/** From when on, Unix ms. It is fixed once it is chosen: a cursor continues one window. */
+function beginningOf({ period }: Filter): number {
+  const ms = PERIODS.find(([value]) => value === period)?.[2] ?? Infinity;
+  return ms === Infinity ? 0 : Date.now() - ms;
 }
 
 function searchOf(filter: Filter): string {
   const search = new URLSearchParams();
   if (filter.status !== "") search.set("status", filter.status);
   if (filter.name !== "") search.set("name", filter.name);
+  if (filter.period !== "") search.set("period", filter.period);
   return search.size === 0 ? "" : `?${search}`;
 }

@@ -1,0 +1,210 @@
+//! `GET /v1/stats` and `GET /v1/facets`: sums, and what executions can be grouped and found by.
+
+use crate::access::{self, Reader};
+use crate::call::Call;
+use crate::config::Secrets;
+use crate::failure::{Doing, Outcome};
+use crate::request::url;
+use crate::respond::Reply;
+use crate::storage::cipher;
+use crate::storage::statistics::{self, Answer, COUNTED_MAX, EndedRow, FacetValue, Question};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::batch::Usage;
+use stepseal_protocol::query::{Cursors, Facet, FacetsQuery, StatsQuery, Sums, Tally};
+use worker::Request;
+
+/// Values that an answer is grouped by, at most.
+const GROUPS_MAX: u64 = 100;
+/// Values of each facet where all facets are shown.
+const VALUES_OF_EACH: u64 = 20;
+
+/// Sums executions up: in all, by time, and by the values of a facet.
+pub(crate) async fn stats(request: &Request, call: &Call) -> Outcome<Reply> {
+    let reader = access::reader(request, call).await?;
+    let query = StatsQuery::parse(url(request)?.query_pairs())?;
+    let (window, bucket_ms) = query.window(now(call)?)?;
+    let labels = cipher::labels(&call.env, &reader.project)?;
+    let project = reader.project.as_str();
+    let facets = query.filter.stored_facets(&labels);
+    let of_leading = query
+        .filter
+        .leading()
+        .map(|(facet, value)| (facet.as_str(), json!([facet.stored(&labels, value)]).to_string()));
+    let question = Question { project, window, bucket_ms, values: of_leading, facets };
+    let answer = statistics::ask(&call.env, &question).await?;
+    let (total, buckets) = by_time(&answer);
+    let mut reply = json!({
+        "window": { "from": window.from, "to": window.to },
+        "bucket_ms": bucket_ms,
+        "complete": answer.complete,
+        "total": total.shown(),
+        "buckets": shown_buckets(&buckets, bucket_ms),
+    });
+    let mut read = answer.rows_read;
+    if let Some(facet) = query.group_by {
+        let (groups, more, rows) = groups(call, &question, facet, &labels).await?;
+        reply["groups"] = groups;
+        reply["more_groups"] = more.into();
+        read += rows;
+    }
+    state_cost(&mut reply, &reader, read);
+    Reply::ok(&reply)
+}
+
+/// Sums by the values of a facet, most executions first, and whether it has more values than an answer shows.
+async fn groups(
+    call: &Call,
+    question: &Question<'_>,
+    facet: Facet,
+    labels: &Labels,
+) -> Outcome<(Value, bool, usize)> {
+    let word = facet.as_str();
+    let (mut found, mut rows) =
+        statistics::facet_values(&call.env, question.project, &[word], "", question.window, GROUPS_MAX + 1)
+            .await?;
+    let mut values = found.pop().unwrap_or_default();
+    let more = values.len() as u64 > GROUPS_MAX;
+    values.truncate(usize::try_from(GROUPS_MAX).unwrap_or(usize::MAX));
+    let values: Vec<&str> =
+        values.iter().filter(|value| value.executions > 0).map(|value| value.value.as_str()).collect();
+    let question = Question {
+        values: Some((word, json!(values).to_string())),
+        facets: question.facets.clone(),
+        ..*question
+    };
+    let answer = statistics::ask(&call.env, &question).await?;
+    rows += answer.rows_read;
+    let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
+    for row in &answer.ended {
+        tallies.entry(row.value.as_deref().unwrap_or_default()).or_default().add(&sums(row));
+    }
+    for row in &answer.first_tokens {
+        let tally = tallies.entry(row.value.as_deref().unwrap_or_default()).or_default();
+        tally.add_first_tokens(row.ttft, row.executions);
+    }
+    let mut groups: Vec<(&str, Tally)> = tallies.into_iter().collect();
+    groups.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.executions()));
+    let shown = groups.iter().map(|(stored, tally)| {
+        let mut shown: Map<String, Value> = Map::new();
+        shown.insert("value".into(), facet.shown(labels, stored).into());
+        shown.extend(tally.shown());
+        Value::Object(shown)
+    });
+    Ok((shown.collect(), more, rows))
+}
+
+fn by_time(answer: &Answer) -> (Tally, BTreeMap<i64, Tally>) {
+    let (mut total, mut buckets) = (Tally::default(), BTreeMap::<i64, Tally>::new());
+    for row in &answer.ended {
+        let sums = sums(row);
+        total.add(&sums);
+        buckets.entry(row.bucket).or_default().add(&sums);
+    }
+    for row in &answer.first_tokens {
+        total.add_first_tokens(row.ttft, row.executions);
+        buckets.entry(row.bucket).or_default().add_first_tokens(row.ttft, row.executions);
+    }
+    for row in &answer.going_on {
+        total.add_status(&row.status, row.executions);
+        buckets.entry(row.bucket).or_default().add_status(&row.status, row.executions);
+    }
+    (total, buckets)
+}
+
+fn shown_buckets(buckets: &BTreeMap<i64, Tally>, bucket_ms: i64) -> Vec<Value> {
+    let shown = |(bucket, tally): (&i64, &Tally)| {
+        let mut shown: Map<String, Value> = Map::new();
+        shown.insert("at".into(), (bucket * bucket_ms).into());
+        shown.extend(tally.shown());
+        Value::Object(shown)
+    };
+    buckets.iter().map(shown).collect()
+}
+
+fn sums(row: &EndedRow) -> Sums {
+    Sums {
+        status: row.status.clone(),
+        executions: row.executions,
+        duration: row.duration,
+        steps: row.steps,
+        error_steps: row.error_steps,
+        usage: Usage {
+            input: row.input,
+            cache_read: row.cache_read,
+            cache_write: row.cache_write,
+            output: row.output,
+            reasoning: row.reasoning,
+        },
+        cost_nano_usd: row.cost_nano_usd,
+    }
+}
+
+/// The values of one facet, page by page, or the first ones of each.
+pub(crate) async fn facets(request: &Request, call: &Call) -> Outcome<Reply> {
+    let reader = access::reader(request, call).await?;
+    let query = FacetsQuery::parse(url(request)?.query_pairs())?;
+    let mut window = query.window(now(call)?)?;
+    let labels = cipher::labels(&call.env, &reader.project)?;
+    let root = Secrets::of(&call.env)?.oldest_root()?;
+    let cursors = Cursors::of(&root, &reader.project, query.canonical());
+    let (facets, limit) = match query.facet {
+        Some(facet) => (vec![facet], u64::from(query.page.limit)),
+        None => (Facet::ALL.to_vec(), VALUES_OF_EACH),
+    };
+    let mut after = String::new();
+    if let Some(cursor) = &query.page.cursor {
+        (window.from, after) = position(&cursors.open(cursor)?)?;
+    }
+    let words: Vec<&str> = facets.iter().map(|facet| facet.as_str()).collect();
+    let project = reader.project.as_str();
+    let (found, read) =
+        statistics::facet_values(&call.env, project, &words, &after, window, limit + 1).await?;
+    let mut shown = Map::new();
+    let mut next_cursor = None;
+    for (facet, mut values) in facets.into_iter().zip(found) {
+        let more = values.len() as u64 > limit;
+        values.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        next_cursor = values
+            .last()
+            .filter(|_| more && query.facet.is_some())
+            .map(|last| cursors.seal(&format!("{}|{}", window.from, last.value)));
+        let shown_values = shown_values(facet, &labels, values);
+        shown.insert(facet.as_str().into(), json!({ "values": shown_values, "more": more }));
+    }
+    let mut reply = json!({
+        "window": { "from": window.from, "to": window.to }, "facets": shown, "next_cursor": next_cursor,
+    });
+    state_cost(&mut reply, &reader, read);
+    Reply::ok(&reply)
+}
+
+/// Those that the window has, most executions first.
+fn shown_values(facet: Facet, labels: &Labels, mut values: Vec<FacetValue>) -> Vec<Value> {
+    values.retain(|value| value.executions > 0);
+    values.sort_by_key(|value| std::cmp::Reverse(value.executions));
+    let shown = values.iter().filter_map(|value| {
+        let at_least = value.executions >= COUNTED_MAX;
+        let name = facet.shown(labels, &value.value)?;
+        Some(json!({ "value": name, "executions": value.executions, "at_least": at_least }))
+    });
+    shown.collect()
+}
+
+fn position(text: &str) -> Outcome<(i64, String)> {
+    let doing = "opening a cursor";
+    let (from, after) = text.split_once('|').ok_or("a cursor of ours").doing(doing)?;
+    Ok((from.parse::<i64>().doing(doing)?, after.to_owned()))
+}
+
+fn now(call: &Call) -> Outcome<i64> {
+    Ok(i64::try_from(call.now).doing("telling the time")?)
+}
+
+/// Admins are told how many rows their question cost.
+pub(crate) fn state_cost(reply: &mut Value, reader: &Reader, rows_read: usize) {
+    if reader.is_admin {
+        reply["rows_read"] = rows_read.into();
+    }
+}

@@ -1,0 +1,189 @@
+//! Pages of executions. A page looks at a bounded number of rows, whatever its filter: where that is not enough to fill
+//! it, it says how far it looked, and the next one goes on from there.
+
+mod shared;
+
+pub(crate) use shared::{SUMMED_MAX, SharedPage, shared};
+
+use super::executions::{Execution, UNTIMED};
+use super::statement::{Bind, bind};
+use crate::failure::{Doing, Fault, Outcome};
+use serde::Deserialize;
+use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::query::{DAY_MS, Filter, ListQuery, Position, Sort, Window};
+use stepseal_protocol::rollup::Completeness;
+use worker::{D1Database, D1PreparedStatement, D1Result, Env};
+
+/// Rows that a page looks at, at most, where its filter needs them looked at.
+const LOOKED_AT_MAX: u64 = 2_000;
+
+/// A page of executions.
+pub(crate) struct Page {
+    pub(crate) executions: Vec<Execution>,
+    /// Where the next page begins; none after the last.
+    pub(crate) next: Option<Position>,
+    /// Rows that the database read for it.
+    pub(crate) rows_read: usize,
+}
+
+#[derive(Deserialize)]
+struct Frontier {
+    key: i64,
+    id: String,
+}
+
+/// Which rows a page looks at.
+struct Scan<'a> {
+    project: &'a str,
+    window: Window,
+    after: &'a Position,
+    /// In all, or of each day.
+    most: u64,
+    /// The days, as a JSON array; of lists that are not sorted by start.
+    days: String,
+    /// The facet whose index finds them, and the value as stored.
+    leading: Option<(&'static str, String)>,
+}
+
+/// The page of `query` in `window` that begins after `after`.
+pub(crate) async fn page(
+    env: &Env,
+    project: &str,
+    query: &ListQuery,
+    window: Window,
+    labels: &Labels,
+    after: &Position,
+) -> Outcome<Page> {
+    let doing = "listing executions";
+    let limit = query.page.limit as usize;
+    let scan = Scan::of(project, query, window, labels, after);
+    let database = env.d1("DB").doing(doing)?;
+    let statements =
+        vec![page_statement(&database, query, &scan, labels)?, frontier(&database, query.sort, &scan)?];
+    let results = database.batch(statements).await.storing(doing)?;
+    let [rows, frontier] = results.as_slice() else {
+        return Err(Fault::internal(doing, "no results").into());
+    };
+    let mut executions: Vec<Execution> = rows.results().doing(doing)?;
+    let frontier: Option<Frontier> = frontier.results().doing(doing)?.pop();
+    let key = |row: &Execution| row.sort_key(query.sort);
+    // What lies behind the frontier of another day was seen too early: the next page has it in its place.
+    if let Some(frontier) = &frontier {
+        executions.retain(|row| (key(row), &row.id) >= (frontier.key, &frontier.id));
+    }
+    let more = executions.len() > limit;
+    executions.truncate(limit);
+    let position = |key, id: &str| Position { from: after.from, key, id: id.to_owned() };
+    let next = match (more, executions.last(), frontier) {
+        (true, Some(last), _) => Some(position(key(last), &last.id)),
+        (_, _, Some(frontier)) => Some(position(frontier.key, &frontier.id)),
+        _ => None,
+    };
+    Ok(Page { executions, next, rows_read: results.iter().map(rows_read).sum() })
+}
+
+/// Rows that the database says it read.
+pub(crate) fn rows_read(result: &D1Result) -> usize {
+    result.meta().ok().flatten().and_then(|meta| meta.rows_read).unwrap_or_default()
+}
+
+impl<'a> Scan<'a> {
+    fn of(project: &'a str, query: &ListQuery, window: Window, labels: &Labels, after: &'a Position) -> Self {
+        let page = u64::from(query.page.limit) + 1;
+        let by_start = query.sort == Sort::Start;
+        let days: Vec<i64> = if by_start {
+            Vec::new()
+        } else {
+            (window.from / DAY_MS..window.to.unwrap_or(window.from) / DAY_MS).collect()
+        };
+        let looked_at = LOOKED_AT_MAX / (days.len() as u64).max(1);
+        // The index gives the leading facet; sorted otherwise, every facet is a property of rows.
+        let needs_looking = query.filter.looks_at_rows() || !(by_start || query.filter.facets.is_empty());
+        let leading = query.filter.leading().filter(|_| by_start);
+        Self {
+            project,
+            window,
+            after,
+            most: if needs_looking { looked_at.max(page) } else { page },
+            days: serde_json::to_string(&days).unwrap_or_default(),
+            leading: leading.map(|(facet, value)| (facet.as_str(), facet.stored(labels, value))),
+        }
+    }
+
+    fn bounds(&self) -> [Bind<'_>; 6] {
+        [
+            Bind::Text(self.project),
+            Bind::Signed(self.window.from),
+            // Executions without a time yet lie beyond every window but an open one.
+            Bind::Signed(self.window.to.unwrap_or(UNTIMED + 1)),
+            Bind::Signed(self.after.key),
+            Bind::Text(&self.after.id),
+            Bind::Number(self.most),
+        ]
+    }
+}
+
+macro_rules! page_sql {
+    ($source:literal, $order:literal) => {
+        concat!(include_str!($source), include_str!("passes.sql"), include_str!($order))
+    };
+}
+
+fn page_statement(
+    database: &D1Database,
+    query: &ListQuery,
+    scan: &Scan<'_>,
+    labels: &Labels,
+) -> Outcome<D1PreparedStatement> {
+    let facets = query.filter.stored_facets(labels);
+    let mut values = Vec::from(scan.bounds());
+    values.extend(passing(&query.filter, &facets));
+    values.push(Bind::Number(u64::from(query.page.limit) + 1));
+    let sql = match (query.sort, &scan.leading) {
+        (Sort::Start, None) => page_sql!("page_by_start.sql", "newest_first.sql"),
+        (Sort::Start, Some((facet, value))) => {
+            values.extend([Bind::Text(facet), Bind::Text(value)]);
+            page_sql!("page_by_facet.sql", "newest_first.sql")
+        }
+        (Sort::Duration, _) => page_sql!("page_by_duration.sql", "most_duration_first.sql"),
+        (Sort::Cost, _) => page_sql!("page_by_cost.sql", "most_cost_first.sql"),
+        (Sort::Tokens, _) => page_sql!("page_by_tokens.sql", "most_tokens_first.sql"),
+    };
+    if query.sort != Sort::Start {
+        values.push(Bind::Text(&scan.days));
+    }
+    Ok(bind(database, sql, &values).doing("binding a list")?)
+}
+
+/// What `passes.sql` binds, from ?7 on.
+fn passing<'a>(filter: &Filter, facets: &'a str) -> [Bind<'a>; 9] {
+    [
+        Bind::Text(facets),
+        Bind::MaybeSigned(filter.duration_ms.min),
+        Bind::MaybeSigned(filter.duration_ms.max),
+        Bind::MaybeSigned(filter.tokens.min),
+        Bind::MaybeSigned(filter.tokens.max),
+        Bind::MaybeSigned(filter.cost_nano_usd.min),
+        Bind::MaybeSigned(filter.cost_nano_usd.max),
+        Bind::MaybeNumber(filter.sound.then_some(1)),
+        Bind::MaybeText(filter.completeness.map(Completeness::as_str)),
+    ]
+}
+
+fn frontier(database: &D1Database, sort: Sort, scan: &Scan<'_>) -> Outcome<D1PreparedStatement> {
+    let sql = match (sort, &scan.leading) {
+        (Sort::Start, None) => include_str!("frontier_by_start.sql"),
+        (Sort::Start, Some(_)) => include_str!("frontier_by_facet.sql"),
+        (Sort::Duration, _) => include_str!("frontier_by_duration.sql"),
+        (Sort::Cost, _) => include_str!("frontier_by_cost.sql"),
+        (Sort::Tokens, _) => include_str!("frontier_by_tokens.sql"),
+    };
+    let mut values = Vec::from(scan.bounds());
+    if sort == Sort::Start {
+        values.extend(scan.leading.iter().flat_map(|(facet, value)| [Bind::Text(facet), Bind::Text(value)]));
+    } else {
+        // The days stand for the window.
+        values.splice(1..3, [Bind::Text(&scan.days)]);
+    }
+    Ok(bind(database, sql, &values).doing("binding a list's frontier")?)
+}

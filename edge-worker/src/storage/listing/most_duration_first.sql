@@ -1,0 +1,1 @@
+ORDER BY e.duration_ms DESC, e.id DESC LIMIT ?16

@@ -1,0 +1,1 @@
+ORDER BY e.tokens DESC, e.id DESC LIMIT ?16

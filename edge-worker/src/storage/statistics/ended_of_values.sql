@@ -1,0 +1,21 @@
+-- The same of those that have the facet ?6 with one of the values ?7, by value, and pass the facets ?8 (both JSON).
+SELECT f.started_at / CAST(?5 AS INTEGER) AS bucket, e.end_status AS status, f.value,
+  CAST(ln(1 + max(e.ended_at - e.started_at, 0)) * 20 AS INTEGER) AS duration, count(*) AS executions,
+  sum(e.steps) AS steps, sum(e.error_steps) AS error_steps, sum(e.input_tokens) AS input,
+  sum(e.cache_read_tokens) AS cache_read, sum(e.cache_write_tokens) AS cache_write,
+  sum(e.output_tokens) AS output, sum(e.reasoning_tokens) AS reasoning, sum(e.cost_nano_usd) AS cost_nano_usd
+FROM (
+  SELECT f.value, f.started_at, f.execution_id FROM json_each(?7) v CROSS JOIN execution_facets f
+  WHERE f.project_id = ?1 AND f.facet = ?6 AND f.value = v.value AND f.started_at >= ?2 AND f.started_at < ?3
+  LIMIT ?4
+) f CROSS JOIN executions e INDEXED BY executions_for_stats
+  ON e.project_id = ?1 AND e.started_at = f.started_at AND e.id = f.execution_id AND e.end_status IS NOT NULL
+WHERE NOT EXISTS (
+  SELECT 1 FROM json_each(?8) w
+  WHERE NOT EXISTS (
+    SELECT 1 FROM execution_facets x
+    WHERE x.project_id = ?1 AND x.facet = w.value ->> 0 AND x.value = w.value ->> 1
+      AND x.started_at = f.started_at AND x.execution_id = f.execution_id
+  )
+)
+GROUP BY 1, 2, 3, 4

@@ -1,0 +1,319 @@
+//! What executions are filtered by. What is a facet is found through an index; the rest is compared row by
+//! row, of a bounded number of rows.
+
+use super::Status;
+use super::parameters::{invalid, number, truth};
+use crate::at_rest::Labels;
+use crate::problem::Problem;
+use crate::rollup::{Completeness, label};
+use std::collections::BTreeMap;
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+/// What executions are found by. The order is the one in which an index is chosen: what few executions share
+/// stands first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are the protocol's own, SPEC.md explains them")]
+pub enum Facet {
+    Session,
+    User,
+    Tag,
+    Release,
+    Tool,
+    Name,
+    Model,
+    Agent,
+    Pipeline,
+    Error,
+    Environment,
+    Status,
+}
+
+impl Facet {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Session,
+        Self::User,
+        Self::Tag,
+        Self::Release,
+        Self::Tool,
+        Self::Name,
+        Self::Model,
+        Self::Agent,
+        Self::Pipeline,
+        Self::Error,
+        Self::Environment,
+        Self::Status,
+    ];
+
+    /// The facet's word, in parameters and in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::User => "user",
+            Self::Tag => "tag",
+            Self::Release => "release",
+            Self::Tool => "tool",
+            Self::Name => "name",
+            Self::Model => "model",
+            Self::Agent => "agent",
+            Self::Pipeline => "pipeline",
+            Self::Error => "error",
+            Self::Environment => "environment",
+            Self::Status => "status",
+        }
+    }
+
+    /// The facet of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|facet| facet.as_str() == word)
+    }
+
+    /// The column that its labels are sealed for; none for what stands plain.
+    const fn sealed_for(self) -> Option<&'static str> {
+        match self {
+            Self::Error | Self::Status => None,
+            Self::Tag => Some("tags"),
+            Self::Model => Some("models"),
+            Self::Tool => Some("tools"),
+            other => Some(other.as_str()),
+        }
+    }
+
+    /// The text that the store has for `value`.
+    pub fn stored(self, labels: &Labels, value: &str) -> String {
+        match self.sealed_for() {
+            Some(column) => labels.seal(column, &label(value)),
+            None => value.to_string(),
+        }
+    }
+
+    /// The value of a stored text; none if it does not open.
+    pub fn shown(self, labels: &Labels, stored: &str) -> Option<String> {
+        match self.sealed_for() {
+            Some(column) => labels.open(column, stored),
+            None => Some(stored.to_string()),
+        }
+    }
+}
+
+/// A range, both ends included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// At least.
+    pub min: Option<i64>,
+    /// At most.
+    pub max: Option<i64>,
+}
+
+impl Range {
+    /// Whether a value lies in it; what is not known lies in an open one only.
+    fn holds(&self, value: Option<i64>) -> bool {
+        self.is_open()
+            || value.is_some_and(|value| {
+                self.min.is_none_or(|min| value >= min) && self.max.is_none_or(|max| value <= max)
+            })
+    }
+
+    const fn is_open(&self) -> bool {
+        self.min.is_none() && self.max.is_none()
+    }
+}
+
+/// What all executions of an answer have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// What they are found by.
+    pub facets: BTreeMap<Facet, String>,
+    /// `false`: nothing in them failed. (`true` is a facet.)
+    pub sound: bool,
+    /// How long they took, ms.
+    pub duration_ms: Range,
+    /// Tokens of all buckets.
+    pub tokens: Range,
+    /// What they cost, nano-dollars.
+    pub cost_nano_usd: Range,
+    /// Whether their record is whole.
+    pub completeness: Option<Completeness>,
+}
+
+impl Filter {
+    pub(super) fn take(&mut self, name: &str, value: &str) -> Result<bool, Problem> {
+        match name {
+            "error" if !truth(name, value)? => self.sound = true,
+            "completeness" => self.completeness = Some(completeness(name, value)?),
+            "min_duration_ms" => self.duration_ms.min = Some(number(name, value)?),
+            "max_duration_ms" => self.duration_ms.max = Some(number(name, value)?),
+            "min_tokens" => self.tokens.min = Some(number(name, value)?),
+            "max_tokens" => self.tokens.max = Some(number(name, value)?),
+            "min_cost_usd" => self.cost_nano_usd.min = Some(nano_dollars(name, value)?),
+            "max_cost_usd" => self.cost_nano_usd.max = Some(nano_dollars(name, value)?),
+            _ => {
+                let Some(facet) = Facet::parse(name) else { return Ok(false) };
+                check_word(facet, value)?;
+                self.facets.insert(facet, value.into());
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether rows must be looked at beyond the index that finds them.
+    pub fn looks_at_rows(&self) -> bool {
+        self.facets.len() > 1
+            || self.sound
+            || self.completeness.is_some()
+            || !(self.duration_ms.is_open() && self.tokens.is_open() && self.cost_nano_usd.is_open())
+    }
+
+    /// The facet whose index finds the fewest, and its value.
+    pub fn leading(&self) -> Option<(Facet, &str)> {
+        self.facets.first_key_value().map(|(facet, value)| (*facet, value.as_str()))
+    }
+
+    /// All facets with their values as the store has them, for SQL: a JSON array of pairs.
+    pub fn stored_facets(&self, labels: &Labels) -> String {
+        let pairs: Vec<(&str, String)> =
+            self.facets.iter().map(|(facet, value)| (facet.as_str(), facet.stored(labels, value))).collect();
+        serde_json::to_string(&pairs).unwrap_or_default()
+    }
+
+    /// One spelling for the same filter, for cursors.
+    pub(super) fn canonical(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// What a filter judges of one execution, labels open.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// What it is found by.
+    pub facets: Vec<(Facet, String)>,
+    /// How long it took, ms; none while it goes on.
+    pub duration_ms: Option<i64>,
+    /// Tokens of all buckets.
+    pub tokens: i64,
+    /// What it cost, nano-dollars.
+    pub cost_nano_usd: i64,
+    /// Whether its record is whole.
+    pub completeness: Option<Completeness>,
+}
+
+impl Filter {
+    /// Judges an execution as the list's SQL does.
+    pub fn passes(&self, facts: &Facts) -> bool {
+        let has = |facet: Facet, value: &str| {
+            facts.facets.iter().any(|(own, found)| *own == facet && *found == label(value))
+        };
+        self.facets.iter().all(|(facet, value)| has(*facet, value))
+            && !(self.sound && has(Facet::Error, "true"))
+            && self.duration_ms.holds(facts.duration_ms)
+            && self.tokens.holds(Some(facts.tokens))
+            && self.cost_nano_usd.holds(Some(facts.cost_nano_usd))
+            && self.completeness.is_none_or(|wanted| facts.completeness == Some(wanted))
+    }
+}
+
+fn check_word(facet: Facet, value: &str) -> Result<(), Problem> {
+    let name = facet.as_str();
+    match facet {
+        Facet::Status if !Status::ALL.iter().any(|status| status.as_str() == value) => {
+            Err(invalid(name, "`status` is running, waiting, completed, failed, cancelled or abandoned."))
+        }
+        _ if value.is_empty() => Err(invalid(name, format!("`{name}` is empty; leave it out."))),
+        _ => Ok(()),
+    }
+}
+
+fn completeness(name: &str, value: &str) -> Result<Completeness, Problem> {
+    match value {
+        "open" => Ok(Completeness::Open),
+        "complete" => Ok(Completeness::Complete),
+        "incomplete" => Ok(Completeness::Incomplete),
+        _ => Err(invalid(name, "`completeness` is open, complete or incomplete.")),
+    }
+}
+
+/// Dollars in decimal as whole nano-dollars.
+fn nano_dollars(name: &str, value: &str) -> Result<i64, Problem> {
+    const MAX_USD: f64 = 9e6;
+    let decimal = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let dollars: Option<f64> = value.parse().ok().filter(|_| decimal);
+    let dollars = dollars.filter(|dollars| (0.0..=MAX_USD).contains(dollars)).ok_or_else(|| {
+        invalid(name, format!("`{name}` is an amount in dollars from 0 to 9000000, such as 0.25."))
+    })?;
+    #[expect(clippy::cast_possible_truncation, reason = "the range was just checked")]
+    Ok((dollars * 1e9).round() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Facet, Facts, Filter};
+
+    #[test]
+    fn the_facet_that_finds_the_fewest_leads() {
+        let mut filter = Filter::default();
+        for (name, value) in [("status", "failed"), ("user", "ann"), ("model", "m")] {
+            assert_eq!(filter.take(name, value), Ok(true));
+        }
+        assert_eq!(filter.leading(), Some((Facet::User, "ann")));
+        assert!(filter.looks_at_rows());
+    }
+
+    #[test]
+    fn what_is_no_value_of_a_parameter_names_it() {
+        for (name, value) in [
+            ("status", "gone"),
+            ("error", "yes"),
+            ("user", ""),
+            ("min_cost_usd", "-1"),
+            ("min_cost_usd", "1e3"),
+            ("max_cost_usd", "NaN"),
+            ("min_tokens", "1.5"),
+            ("max_duration_ms", "99999999999999999999"),
+            ("completeness", "whole"),
+        ] {
+            let problem = Filter::default().take(name, value).unwrap_err();
+            assert_eq!(problem.field.as_deref(), Some(name), "{name}={value}");
+        }
+        assert_eq!(Filter::default().take("offset", "1"), Ok(false));
+    }
+
+    #[test]
+    fn an_execution_passes_by_all_of_a_filter() {
+        let facts = Facts {
+            facets: std::vec![
+                (Facet::User, "ann".into()),
+                (Facet::Tag, "a".into()),
+                (Facet::Tag, "b".into())
+            ],
+            duration_ms: None,
+            tokens: 7,
+            ..Facts::default()
+        };
+        for (pairs, passes) in [
+            (&[][..], true),
+            (&[("user", "ann"), ("tag", "b"), ("min_tokens", "7"), ("error", "false")], true),
+            (&[("user", "bob")], false),
+            (&[("tag", "ann")], false),
+            (&[("max_tokens", "6")], false),
+            (&[("min_duration_ms", "0")], false),
+            (&[("error", "true")], false),
+            (&[("completeness", "complete")], false),
+        ] {
+            let mut filter = Filter::default();
+            for (name, value) in pairs {
+                assert_eq!(filter.take(name, value), Ok(true));
+            }
+            assert_eq!(filter.passes(&facts), passes, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn dollars_become_whole_nano_dollars() {
+        let mut filter = Filter::default();
+        assert_eq!(filter.take("min_cost_usd", "0.000000001"), Ok(true));
+        assert_eq!(filter.take("max_cost_usd", "1.25"), Ok(true));
+        assert_eq!((filter.cost_nano_usd.min, filter.cost_nano_usd.max), (Some(1), Some(1_250_000_000)));
+    }
+}
