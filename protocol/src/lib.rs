@@ -57,6 +57,8 @@ pub mod query;
 #[cfg(feature = "read")]
 pub mod rollup;
 #[cfg(feature = "read")]
+pub mod search;
+#[cfg(feature = "read")]
 pub mod token;
 #[cfg(feature = "read")]
 pub mod transparency;

@@ -19,7 +19,7 @@ let viewer: Api;
 
 before(async () => {
   worker = await Worker.start();
-  project = await worker.createProject("prj_sealed");
+  project = await worker.createProject("prj_sealed", { search: "hashed" });
   viewer = worker.api.withKey(project.viewerKey);
 });
 

@@ -52,7 +52,7 @@ const SIGNED_IN = { signed_in: true, role: "viewer", csrf: "token", project: { i
 function answer(path: string, query: URLSearchParams, request: ApiRequest): Reply {
   if (path === "/v1/sign-in") return answerSignIn(request);
   if (revoked || !isSignedIn(request)) return problem(401, "unauthenticated", "This key is not known or no longer valid.");
-  if (path === "/v1/project") return { body: { id: "prj_demo", name: HOSTILE, status: "active", origins: [site.url], publishable_key: "stepseal_pub_demo" } };
+  if (path === "/v1/project") return { body: { id: "prj_demo", name: HOSTILE, status: "active", origins: [site.url], publishable_key: "stepseal_pub_demo", search: "hashed" } };
   if (path === "/v1/executions") return { body: executionPage(query) };
   if (path === "/v1/executions/run_hostile") return { body: { execution: { ...execution("run_hostile"), ...hostileContents(), writers: [{ writer: "", batches: 2, events: 252 }] } } };
   if (path === "/v1/executions/run_hostile/steps") return { body: stepPage(query.get("cursor")) };
@@ -189,6 +189,10 @@ test("the list pages to the older ones, filters through the API and says when no
   await page.waitForSelector("text=No execution matches these filters.");
   assert.equal(site.requests.at(-1)!.url, "/v1/executions?status=failed&name=nothing&from=0&limit=50");
   assert.equal(new URL(page.url()).search, "?status=failed&name=nothing");
+  await page.fill("#filter-text", "gate closed");
+  await page.press("#filter-text", "Enter");
+  await page.waitForFunction(() => location.search.includes("text=gate+closed"));
+  assert.equal(site.requests.at(-1)!.url, "/v1/executions?status=failed&name=nothing&text=gate+closed&from=0&limit=50");
   await page.click("text=Clear filters");
   await page.selectOption("#filter-period", "7d");
   await page.waitForSelector("text=/50 executions shown, started since 20/");

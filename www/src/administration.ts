@@ -42,7 +42,7 @@ export interface AuditVerification {
   readonly next_cursor: string | null;
 }
 
-export function changeProject(change: { name?: string; status?: "active" | "paused"; origins?: string[]; turnstile?: boolean; subject_keys?: boolean }): Promise<Project> {
+export function changeProject(change: { name?: string; status?: "active" | "paused"; origins?: string[]; turnstile?: boolean; subject_keys?: boolean; search?: string }): Promise<Project> {
   return ask<{ project: Project }>("PATCH", "/v1/project", {}, change).then((reply) => reply.project);
 }
 

@@ -85,6 +85,7 @@ export interface Project {
   readonly publishable_key: string;
   readonly turnstile: boolean;
   readonly subject_keys: boolean;
+  readonly search: "off" | "hashed" | "plain";
 }
 
 export interface ExecutionList {
@@ -170,7 +171,7 @@ export async function signOut(): Promise<void> {
 }
 
 export function listExecutions(
-  query: { status?: string; name?: string; from?: number; limit?: number; cursor?: string },
+  query: { status?: string; name?: string; text?: string; from?: number; limit?: number; cursor?: string },
   signal?: AbortSignal,
 ): Promise<ExecutionList> {
   return read<ExecutionList>("/v1/executions", query, signal);

@@ -7,6 +7,7 @@ mod progress;
 mod reseal;
 mod retention;
 mod sweep;
+mod texts;
 mod tombstones;
 
 use crate::deletions::advance_open;
@@ -27,6 +28,7 @@ pub(crate) async fn run(env: &Env, now: u64) {
     log("orphaned bodies", sweep::run(env, now).await);
     log("tombstones", tombstones::run(env, now).await);
     log("resealing", reseal::run(env).await);
+    log("texts", texts::run(env).await);
 }
 
 fn log(chore: &str, outcome: Outcome<()>) {

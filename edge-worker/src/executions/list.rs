@@ -4,14 +4,17 @@ use super::cursors;
 use crate::access::{self, Reader};
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
+use crate::projects::store;
 use crate::request::url;
 use crate::respond::Reply;
 use crate::statistics::state_cost;
-use crate::storage::{cipher, listing};
+use crate::storage::{cipher, listing, text};
 use serde_json::{Value, json};
 use std::rc::Rc;
 use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::problem::{Code, Problem};
 use stepseal_protocol::query::{FIELDS, ListQuery, Position, Window, csv_header, csv_line};
+use stepseal_protocol::search::Text;
 use worker::Request;
 
 /// A page, and what was asked for.
@@ -74,9 +77,26 @@ async fn ask(request: &Request, call: &Call) -> Outcome<Answer> {
     // Without `from` the window moves with the clock: all pages are of the first one's.
     window = Window { from: after.from, ..window };
     let labels = cipher::labels(&call.env, &reader.project)?;
-    let page = listing::page(&call.env, reader.project.as_str(), &query, window, &labels, &after).await?;
+    let expression = match &query.text {
+        Some(text) => Some(expression(call, &reader, text).await?),
+        None => None,
+    };
+    let project = reader.project.as_str();
+    let page =
+        listing::page(&call.env, project, &query, window, &labels, expression.as_deref(), &after).await?;
     let next_cursor = page.next.as_ref().map(|next| cursors.seal(&next.to_text()));
     Ok(Answer { reader, query, window, page, next_cursor, labels })
+}
+
+/// What finds a text in the project's index of words.
+async fn expression(call: &Call, reader: &Reader, text: &Text) -> Outcome<String> {
+    let project = store::project(call, &reader.project).await?.ok_or_else(store::absent)?;
+    let tokens = text::tokens(&call.env, &project)?.ok_or_else(|| {
+        let detail =
+            "This project is not searched by words. An administrator can change that: its setting `search`.";
+        Problem::new(Code::ParameterInvalid, detail).of_field("text")
+    })?;
+    Ok(tokens.expression(text)?)
 }
 
 pub(super) fn position(text: &str) -> Outcome<Position> {

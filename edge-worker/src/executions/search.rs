@@ -62,7 +62,7 @@ pub(crate) async fn search(request: &Request, call: &Call) -> Outcome<Reply> {
     let window = Window { from: place.after.from, ..window };
     let project = reader.project.as_str();
     let labels = cipher::labels(&call.env, &reader.project)?;
-    let found = listing::page(&call.env, project, &list, window, &labels, &place.after).await?;
+    let found = listing::page(&call.env, project, &list, window, &labels, None, &place.after).await?;
     let (mut page, mut next) = (Page::default(), found.next);
     let mut after = place.after.clone();
     for (index, execution) in found.executions.iter().enumerate() {

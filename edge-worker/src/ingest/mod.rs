@@ -13,6 +13,7 @@ use crate::projects::store;
 use crate::request::{header, read_body};
 use crate::respond::{Reply, members};
 use crate::storage::commit::{Commit, NewSegment, commit};
+use crate::storage::text;
 use crate::transparency::signer::Signer;
 use fair_limit::Spender;
 use serde_json::json;
@@ -88,6 +89,7 @@ async fn take_verified(request: &Request, call: &Call, batch: &Verified<'_>, byt
         author: &author,
         received_at: call.now,
         under_subject_key: project.subject_keys,
+        tokens: text::tokens(&call.env, &project)?,
     };
     let commit = commit(call, &segment, rollup).await?;
     if matches!(commit, Commit::Stored { .. }) {

@@ -28,6 +28,7 @@ use stepseal_protocol::ingest::budget::Budget;
 use stepseal_protocol::keys::Root;
 use stepseal_protocol::problem::{Code, Problem};
 use stepseal_protocol::query::{Cursors, PageQuery};
+use stepseal_protocol::search::Search;
 use worker::Request;
 
 /// Longest body of an administrative request, in bytes.
@@ -66,6 +67,8 @@ struct NewProject {
     turnstile: bool,
     #[serde(default)]
     subject_keys: bool,
+    #[serde(default)]
+    search: Search,
     #[serde(default = "default_retention")]
     retention_days: u32,
     #[serde(default = "default_silence")]
@@ -100,6 +103,7 @@ pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> 
         budget: wanted.budget,
         turnstile: wanted.turnstile,
         subject_keys: wanted.subject_keys,
+        search: wanted.search,
         newest_kid_at: 0,
         generation: 1,
         retention_days: wanted.retention_days,
@@ -154,6 +158,7 @@ struct ProjectChange {
     budget: Option<Budget>,
     turnstile: Option<bool>,
     subject_keys: Option<bool>,
+    search: Option<Search>,
     retention_days: Option<u32>,
     abandon_after_minutes: Option<u32>,
 }
@@ -170,6 +175,7 @@ impl ProjectChange {
             ("budget", self.budget.is_some()),
             ("turnstile", self.turnstile.is_some()),
             ("subject_keys", self.subject_keys.is_some()),
+            ("search", self.search.is_some()),
             ("retention_days", self.retention_days.is_some()),
             ("abandon_after_minutes", self.abandon_after_minutes.is_some()),
         ];
@@ -225,8 +231,10 @@ pub(crate) async fn change(request: &mut Request, call: &Call, admin: &Administr
         project.budget = change.budget.unwrap_or(project.budget);
         project.turnstile = change.turnstile.unwrap_or(project.turnstile);
         project.subject_keys = change.subject_keys.unwrap_or(project.subject_keys);
+        project.search = change.search.unwrap_or(project.search);
         project.retention_days = change.retention_days.unwrap_or(project.retention_days);
         project.abandon_after_minutes = change.abandon_after_minutes.unwrap_or(project.abandon_after_minutes);
+        project.search.check(project.subject_keys)?;
         check_retention(project.retention_days)?;
         check_abandon_after(project.abandon_after_minutes)?;
         check_amounts(&project.limits, &project.session_limits, &project.budget)?;
@@ -282,6 +290,7 @@ fn shown(project: &Project) -> Value {
         "budget": project.budget,
         "turnstile": project.turnstile,
         "subject_keys": project.subject_keys,
+        "search": project.search,
         "retention_days": project.retention_days,
         "abandon_after_minutes": project.abandon_after_minutes,
         "created_at": project.created_at,
@@ -296,6 +305,7 @@ impl NewProject {
         })?;
         check_settings(&self.name, &self.origins)?;
         check_amounts(&self.limits, &self.session_limits, &self.budget)?;
+        self.search.check(self.subject_keys)?;
         check_retention(self.retention_days)?;
         check_abandon_after(self.abandon_after_minutes)?;
         Ok(id)

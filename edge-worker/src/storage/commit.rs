@@ -24,6 +24,7 @@ use stepseal_protocol::ingest::admission::Author;
 use stepseal_protocol::ingest::receipt::BatchKey;
 use stepseal_protocol::messages::message_indexes;
 use stepseal_protocol::rollup::{CappedSet, EndFacts, Rollup, StartFacts};
+use stepseal_protocol::search::Tokens;
 use stepseal_protocol::transparency::content;
 use worker::{D1Database, D1PreparedStatement};
 
@@ -40,6 +41,8 @@ pub(crate) struct NewSegment<'a> {
     pub(crate) received_at: u64,
     /// Whether the project wants it sealed under a key of its subject.
     pub(crate) under_subject_key: bool,
+    /// What makes the tokens of its words, where the project is searched.
+    pub(crate) tokens: Option<Tokens>,
 }
 
 impl NewSegment<'_> {
@@ -113,11 +116,14 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup
     let rollup = rollup.sealed(&labels);
     let body = (!in_kv).then(|| hex_encode(&sealed.bytes));
     let stored = StoredAs { attempt: &attempt, root: &sealed.root, body: body.as_deref() };
-    let statements = vec![
+    let mut statements = vec![
         insert_segment(&database, segment, &key, &stored)?,
         merge_rollup(&database, segment, &key, &attempt, &rollup)?,
         insert_leaf(&database, segment, &key, &attempt)?,
     ];
+    if let Some(tokens) = &segment.tokens {
+        statements.push(merge_tokens(&database, segment, &key, &attempt, tokens)?);
+    }
     let results = database.batch(statements).await.storing(doing)?;
     let inserted = results.first().ok_or_else(|| Fault::internal(doing, "no results"))?;
     if !inserted.results::<serde_json::Value>().doing(doing)?.is_empty() {
@@ -252,6 +258,21 @@ fn insert_leaf(
     let content = content(&segment.parsed.digest, &segment.batch.envelope_line());
     let values = [project, execution, writer, Bind::Number(key.k), Bind::Text(&content), Bind::Text(attempt)];
     Ok(bind(database, include_str!("insert_leaf.sql"), &values).doing("binding a log's entry")?)
+}
+
+fn merge_tokens(
+    database: &D1Database,
+    segment: &NewSegment<'_>,
+    key: &BatchKey,
+    attempt: &str,
+    tokens: &Tokens,
+) -> Outcome<D1PreparedStatement> {
+    let [project, execution, writer] = writer_binds(key);
+    let search = tokens.search().as_str();
+    let tokens = tokens.of_batch(segment.parsed);
+    let (k, attempt) = (Bind::Number(key.k), Bind::Text(attempt));
+    let values = [project, execution, writer, k, attempt, Bind::Text(search), Bind::Text(&tokens)];
+    Ok(bind(database, include_str!("merge_tokens.sql"), &values).doing("binding a batch's words")?)
 }
 
 fn merge_rollup(

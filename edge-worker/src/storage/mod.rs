@@ -13,3 +13,4 @@ pub(crate) mod silence;
 mod statement;
 pub(crate) mod statistics;
 pub(crate) mod subject_keys;
+pub(crate) mod text;

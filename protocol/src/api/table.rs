@@ -58,6 +58,11 @@ const LIST: &[Parameter] = &[
     FROM,
     TO,
     typed(
+        "text",
+        r#"{"type":"string","minLength":1}"#,
+        "Only what has all these words (up to 16) in its names, errors or the beginnings of its inputs and outputs; `word*` finds beginnings where the project's `search` is `plain`. Refused where it is `off`.",
+    ),
+    typed(
         "sort",
         r#"{"enum":["start","duration","cost","tokens"],"default":"start"}"#,
         "Largest first. By anything but the start: what has ended, in a window of whole days, at most 32.",

@@ -5,6 +5,7 @@ use crate::administration::Denial;
 use crate::batch::Header;
 use crate::envelope::Verified;
 use crate::problem::{Code, Problem};
+use crate::search::Search;
 use crate::token::{Provenance, Scope};
 use serde::{Deserialize, Serialize};
 use std::format;
@@ -46,6 +47,9 @@ pub struct Project {
     /// Whether a person's bodies are sealed under a key of that person, which deleting destroys.
     #[serde(default)]
     pub subject_keys: bool,
+    /// Whether executions are found by their words.
+    #[serde(default)]
+    pub search: Search,
     /// Whether a page must solve Cloudflare's Turnstile to get a session from the worker.
     #[serde(default)]
     pub turnstile: bool,

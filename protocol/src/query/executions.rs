@@ -5,13 +5,14 @@ use super::parameters::{Pair, each, invalid};
 use super::window::Bounds;
 use super::{PageQuery, Window};
 use crate::problem::Problem;
+use crate::search::Text;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
 
 /// The parameters, for the refusal of any other.
 const KNOWN: &str =
-    "the filters of the OpenAPI document, `from`, `to`, `sort`, `fields`, `limit` and `cursor`";
+    "the filters of the OpenAPI document, `text`, `from`, `to`, `sort`, `fields`, `limit` and `cursor`";
 
 /// Days of a window that is sorted by anything but the start: each is read on its own.
 const SORTED_DAYS_MAX: i64 = 32;
@@ -68,6 +69,8 @@ pub struct ListQuery {
     pub filter: Filter,
     /// Their order.
     pub sort: Sort,
+    /// Words that are all in it.
+    pub text: Option<Text>,
     /// The members to show, in their own order; none shows all.
     pub fields: Option<Vec<&'static str>>,
     /// Page size and cursor.
@@ -93,6 +96,7 @@ impl ListQuery {
         each(pairs, KNOWN, |name, value| {
             match name {
                 "sort" => query.sort = sort(name, value)?,
+                "text" => query.text = Some(Text::parse(name, value)?),
                 "fields" => query.fields = Some(fields(name, value)?),
                 _ => {
                     return Ok(query.filter.take(name, value)?
@@ -103,6 +107,9 @@ impl ListQuery {
             Ok(true)
         })?;
         query.bounds.check()?;
+        if query.text.is_some() && query.sort != Sort::Start {
+            return Err(invalid("sort", "What is found by `text` is sorted by start."));
+        }
         Ok(query)
     }
 
@@ -123,7 +130,7 @@ impl ListQuery {
 
     /// The question in one spelling, for cursors. What is shown and how much of it may change between pages.
     pub fn canonical(&self) -> String {
-        format!("executions|{:?}|{:?}|{}", self.sort, self.bounds, self.filter.canonical())
+        format!("executions|{:?}|{:?}|{:?}|{}", self.sort, self.bounds, self.text, self.filter.canonical())
     }
 }
 

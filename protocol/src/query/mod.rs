@@ -17,6 +17,7 @@ pub use cursor::Cursors;
 pub use executions::{FIELDS, ListQuery, Position, SharedQuery, Sort};
 pub use filter::{Facet, Facts, Filter, Range};
 pub use live::{CONNECTION_MS, LiveQuery, Subscription};
+pub(crate) use parameters::invalid;
 pub use parameters::{PageQuery, Status};
 pub use statistics::{FacetsQuery, Histogram, StatsQuery, Sums, Tally};
 pub use steps::StepsQuery;

@@ -64,7 +64,7 @@ impl Default for PageQuery {
 
 pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-pub(super) fn invalid(name: &str, detail: impl Into<String>) -> Problem {
+pub(crate) fn invalid(name: &str, detail: impl Into<String>) -> Problem {
     Problem::new(Code::ParameterInvalid, detail).of_field(name)
 }
 

@@ -1,6 +1,6 @@
 /** The list of executions: newest first, filtered, kept fresh while it is seen. */
 
-import { listExecutions, readProject, type Execution, type ExecutionList } from "../api.ts";
+import { listExecutions, readProject, type Execution, type ExecutionList, type Project } from "../api.ts";
 import { completenessLabel, costLabel, codeBlock, notice, recordedOrNothing, refreshTimes, statusLabel, time, tokens, whileVisible } from "../controls.ts";
 import { el, on, recorded, replaceChildren } from "../dom.ts";
 import { NONE_SHOWN, withFreshPage, withOlder, type Shown } from "../execution-pages.ts";
@@ -24,6 +24,7 @@ const PERIODS: [value: string, label: string, ms: number][] = [
 interface Filter {
   readonly status: string;
   readonly name: string;
+  readonly text: string;
   readonly period: string;
 }
 
@@ -74,6 +75,8 @@ class ExecutionsPage {
     });
     this.#restore();
     void this.#freshen();
+    // Without an answer the field stays away: the list says what is wrong.
+    readProject(this.#signal).then(({ search }) => this.#filters.offerText(search), () => {});
   }
 
   #restore(): void {
@@ -112,8 +115,8 @@ class ExecutionsPage {
     this.#question += 1;
     const asked = this.#question;
     this.#filters.setBusy(true);
-    const { status, name } = this.#filter;
-    const question = { status, name, from: this.#from, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) };
+    const { status, name, text } = this.#filter;
+    const question = { status, name, text, from: this.#from, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) };
     try {
       const page = await listExecutions(question, this.#signal);
       if (asked !== this.#question) return;
@@ -183,23 +186,27 @@ class FilterBar {
   readonly form: HTMLFormElement;
   readonly #status: HTMLSelectElement;
   readonly #name: HTMLInputElement;
+  readonly #text: HTMLInputElement;
   readonly #period: HTMLSelectElement;
   readonly #knownNames = el("datalist", { id: "known-names" });
   readonly #known = new Set<string>();
   readonly #refresh = el("button", { type: "button", title: "Refresh", "aria-label": "Refresh", class: "icon-button framed" }, icon("refresh"));
   readonly #live = el("input", { type: "checkbox", id: "live", checked: true });
 
-  constructor({ status, name, period }: Filter) {
+  constructor({ status, name, text, period }: Filter) {
     this.#status = el("select", { id: "filter-status", "aria-label": "Status" }, el("option", { value: "" }, "Any status"),
       ...STATUSES.map((value) => el("option", { value, selected: value === status }, value)));
     this.#name = el("input", {
       id: "filter-name", type: "search", placeholder: "Exact name", "aria-label": "Exact name", list: "known-names",
       value: name, autocomplete: "off", spellcheck: "false",
     });
+    this.#text = el("input", { id: "filter-text", type: "search", "aria-label": "Words", value: text, autocomplete: "off" });
+    // Until the project says that it is searched; what a link asks for stays visible.
+    this.#text.hidden = text === "";
     this.#period = el("select", { id: "filter-period", "aria-label": "Started" },
       ...PERIODS.map(([value, label]) => el("option", { value, selected: value === period }, label)));
     const live = el("label", { class: "check", title: "Refresh by itself while this tab is seen" }, this.#live, "Live");
-    this.form = el("form", { class: "filters", role: "search" }, this.#status, this.#name, this.#knownNames, this.#period, this.#refresh, live);
+    this.form = el("form", { class: "filters", role: "search" }, this.#status, this.#name, this.#knownNames, this.#text, this.#period, this.#refresh, live);
   }
 
   get isLive(): boolean {
@@ -207,13 +214,20 @@ class FilterBar {
   }
 
   value(): Filter {
-    return { status: this.#status.value, name: this.#name.value.trim(), period: this.#period.value };
+    return { status: this.#status.value, name: this.#name.value.trim(), text: this.#text.value.trim(), period: this.#period.value };
   }
 
   clear(): void {
     this.#status.value = "";
     this.#name.value = "";
+    this.#text.value = "";
     this.#period.value = "";
+  }
+
+  offerText(search: Project["search"]): void {
+    if (search === "off") return;
+    this.#text.hidden = false;
+    this.#text.placeholder = search === "plain" ? "Words, begin* too" : "Whole words";
   }
 
   setBusy(busy: boolean): void {
@@ -334,6 +348,7 @@ function filterFromUrl(): Filter {
   return {
     status: STATUSES.includes(status) ? status : "",
     name: search.get("name") ?? "",
+    text: search.get("text") ?? "",
     period: PERIODS.some(([value]) => value === period) ? period : "",
   };
 }
@@ -348,6 +363,7 @@ function searchOf(filter: Filter): string {
   const search = new URLSearchParams();
   if (filter.status !== "") search.set("status", filter.status);
   if (filter.name !== "") search.set("name", filter.name);
+  if (filter.text !== "") search.set("text", filter.text);
   if (filter.period !== "") search.set("period", filter.period);
   return search.size === 0 ? "" : `?${search}`;
 }

@@ -40,17 +40,25 @@ function attempting(problem: HTMLElement, signal: AbortSignal): Attempt {
 
 // ---- settings ----
 
+const SEARCHES: [value: string, label: string][] = [
+  ["off", "Off: no word is indexed"],
+  ["hashed", "Whole words, hashed in the store"],
+  ["plain", "Beginnings of words too, unencrypted in the store"],
+];
+
 function drawSettings(host: HTMLElement, project: Project, attempt: Attempt): void {
   const name = el("input", { id: "project-name", type: "text", value: project.name, autocomplete: "off" });
   const origins = el("input", { id: "project-origins", type: "text", value: project.origins.join(" "), autocomplete: "off", spellcheck: "false" });
   const turnstile = el("input", { id: "project-turnstile", type: "checkbox", checked: project.turnstile });
   const subjectKeys = el("input", { id: "project-subject-keys", type: "checkbox", checked: project.subject_keys });
+  const search = el("select", { id: "project-search" }, ...SEARCHES.map(([value, label]) => el("option", { value, selected: value === project.search }, label)));
   const paused = project.status === "paused";
   const redraw = (changed: Project) => drawSettings(host, changed, attempt);
   const form = el("form", { class: "fields" },
     field("project-name", "Name", name), field("project-origins", "Origins, separated by spaces", origins),
     choice("project-turnstile", "Pages solve a Turnstile challenge before this server mints them a session", turnstile),
     choice("project-subject-keys", "A key for each person, destroyed with that person's data", subjectKeys),
+    field("project-search", "Full text of names, errors and previews", search),
     el("div", { class: "actions-row" },
       el("button", { type: "submit", class: "primary" }, "Save"),
       on(el("button", { type: "button" }, paused ? "Resume" : "Pause"), {
@@ -61,7 +69,7 @@ function drawSettings(host: HTMLElement, project: Project, attempt: Attempt): vo
     submit: (event) => {
       event.preventDefault();
       const wanted = { name: name.value.trim(), origins: origins.value.split(/\s+/).filter((origin) => origin !== "") };
-      const choices = { turnstile: turnstile.checked, subject_keys: subjectKeys.checked };
+      const choices = { turnstile: turnstile.checked, subject_keys: subjectKeys.checked, search: search.value };
       void attempt(async () => redraw(await changeProject({ ...wanted, ...choices })));
     },
   });

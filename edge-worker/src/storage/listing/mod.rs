@@ -43,20 +43,23 @@ struct Scan<'a> {
     days: String,
     /// The facet whose index finds them, and the value as stored.
     leading: Option<(&'static str, String)>,
+    /// What finds them in the index of words (`SQLite`'s FTS5).
+    expression: Option<&'a str>,
 }
 
-/// The page of `query` in `window` that begins after `after`.
+/// The page of `query` in `window` that begins after `after`, of those whose words match `expression`.
 pub(crate) async fn page(
     env: &Env,
     project: &str,
     query: &ListQuery,
     window: Window,
     labels: &Labels,
+    expression: Option<&str>,
     after: &Position,
 ) -> Outcome<Page> {
     let doing = "listing executions";
     let limit = query.page.limit as usize;
-    let scan = Scan::of(project, query, window, labels, after);
+    let scan = Scan { expression, ..Scan::of(project, query, window, labels, after) };
     let database = env.d1("DB").doing(doing)?;
     let statements =
         vec![page_statement(&database, query, &scan, labels)?, frontier(&database, query.sort, &scan)?];
@@ -98,8 +101,9 @@ impl<'a> Scan<'a> {
         };
         let looked_at = LOOKED_AT_MAX / (days.len() as u64).max(1);
         // The index gives the leading facet; sorted otherwise, every facet is a property of rows.
-        let needs_looking = query.filter.looks_at_rows() || !(by_start || query.filter.facets.is_empty());
-        let leading = query.filter.leading().filter(|_| by_start);
+        let is_indexed = by_start && query.text.is_none() || query.filter.facets.is_empty();
+        let needs_looking = query.filter.looks_at_rows() || !is_indexed;
+        let leading = query.filter.leading().filter(|_| by_start && query.text.is_none());
         Self {
             project,
             window,
@@ -107,6 +111,7 @@ impl<'a> Scan<'a> {
             most: if needs_looking { looked_at.max(page) } else { page },
             days: serde_json::to_string(&days).unwrap_or_default(),
             leading: leading.map(|(facet, value)| (facet.as_str(), facet.stored(labels, value))),
+            expression: None,
         }
     }
 
@@ -140,6 +145,10 @@ fn page_statement(
     values.extend(passing(&query.filter, &facets));
     values.push(Bind::Number(u64::from(query.page.limit) + 1));
     let sql = match (query.sort, &scan.leading) {
+        (Sort::Start, None) if let Some(expression) = scan.expression => {
+            values.push(Bind::Text(expression));
+            page_sql!("page_by_text.sql", "newest_first.sql")
+        }
         (Sort::Start, None) => page_sql!("page_by_start.sql", "newest_first.sql"),
         (Sort::Start, Some((facet, value))) => {
             values.extend([Bind::Text(facet), Bind::Text(value)]);
@@ -172,6 +181,7 @@ fn passing<'a>(filter: &Filter, facets: &'a str) -> [Bind<'a>; 9] {
 
 fn frontier(database: &D1Database, sort: Sort, scan: &Scan<'_>) -> Outcome<D1PreparedStatement> {
     let sql = match (sort, &scan.leading) {
+        (Sort::Start, None) if scan.expression.is_some() => include_str!("frontier_by_text.sql"),
         (Sort::Start, None) => include_str!("frontier_by_start.sql"),
         (Sort::Start, Some(_)) => include_str!("frontier_by_facet.sql"),
         (Sort::Duration, _) => include_str!("frontier_by_duration.sql"),
@@ -180,6 +190,7 @@ fn frontier(database: &D1Database, sort: Sort, scan: &Scan<'_>) -> Outcome<D1Pre
     };
     let mut values = Vec::from(scan.bounds());
     if sort == Sort::Start {
+        values.extend(scan.expression.map(Bind::Text));
         values.extend(scan.leading.iter().flat_map(|(facet, value)| [Bind::Text(facet), Bind::Text(value)]));
     } else {
         // The days stand for the window.
