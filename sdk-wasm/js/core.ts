@@ -35,6 +35,7 @@ interface Exports {
   next(): number;
   next_at_exit(): number;
   attempt(): number;
+  seal(attempt: number, len: number): number;
   settle(
     attempt: number,
     len: number,
@@ -89,7 +90,7 @@ const SECRET_LEN = 32;
 export interface Attempt {
   id: number;
   keepalive: boolean;
-  request: Uint8Array<ArrayBuffer>;
+  body: Uint8Array<ArrayBuffer>;
 }
 
 /** What came of an attempt. Times that are not known are -1. */
@@ -155,7 +156,12 @@ export class Core {
   /** Takes over the attempt that `next` or `next_at_exit` has made ready. */
   attempt(): Attempt {
     const attempt = this.wasm.attempt();
-    return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, request: this.#output() };
+    return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, body: this.#output() };
+  }
+
+  /** The request of an attempt whose body may have been packed. */
+  seal(attempt: number, body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
+    return this.wasm.seal(attempt, this.pass("", body)) ? this.#output() : undefined;
   }
 
   settle(attempt: number, reply: Reply): void {

@@ -1,6 +1,6 @@
 // Drives the core: gives it the clock, does what it asks, tells it what came of it.
 
-import { Core, type Attempt, type Reply, RENEW_SESSION, SEND, TAKE_TURN, YIELD_TURN } from "./core.js";
+import { Core, type Reply, RENEW_SESSION, SEND, TAKE_TURN, YIELD_TURN } from "./core.js";
 import { later } from "./later.js";
 import type { Redaction } from "./redaction/redaction.js";
 import type { Persistence, PersistenceHost } from "./persistence.js";
@@ -48,6 +48,8 @@ export class Engine implements PersistenceHost {
   #isLeaving = false;
   /** Attempts that outlive the page, but whose answers do not reach it. */
   readonly #unanswered: [attempt: number, reply: Reply][] = [];
+  /** Attempts whose bodies are being packed, and how to send them as they are. */
+  readonly #packing = new Map<number, () => void>();
   /** Ends the requests under way. */
   #requests = new AbortController();
   /** Events recorded while there was no core to count them, or none that could be asked. */
@@ -225,14 +227,22 @@ export class Engine implements PersistenceHost {
     this.#lastStatus = status;
   }
 
-  #send(): void {
+  #send(mayPack = true): void {
     const attempt = this.ask(undefined, (core) => core.attempt());
     if (!attempt) return;
-    void send(this.#url, attempt, this.#requests.signal).then((reply) => {
-      // Chromium fails a keepalive request towards the page that it outlives, and delivers it all the same.
-      if (this.#isLeaving && attempt.keepalive && reply.status === 0) this.#unanswered.push([attempt.id, reply]);
-      else this.#settle(attempt.id, reply);
-    });
+    const { id, keepalive, body } = attempt;
+    const go = (packed = body): void => {
+      if (!this.#packing.delete(id)) return;
+      const request = this.ask(undefined, (core) => core.seal(id, packed));
+      void send(this.#url, request, keepalive, this.#requests.signal).then((reply) => {
+        // Chromium fails a keepalive request towards the page that it outlives, and delivers it all the same.
+        if (this.#isLeaving && keepalive && reply.status === 0) this.#unanswered.push([id, reply]);
+        else this.#settle(id, reply);
+      });
+    };
+    this.#packing.set(id, go);
+    if (mayPack) void gzip(body).then(go, () => go());
+    else go();
   }
 
   #settle(attempt: number, reply: Reply): void {
@@ -262,7 +272,8 @@ export class Engine implements PersistenceHost {
     this.#announceAll(() => true);
     this.ask(undefined, (core) => core.wasm.flush());
     this.#persistence?.spill();
-    while (this.ask(false, (core) => core.wasm.next_at_exit() !== 0)) this.#send();
+    for (const go of this.#packing.values()) go();
+    while (this.ask(false, (core) => core.wasm.next_at_exit() !== 0)) this.#send(false);
   }
 
   /** The page was kept and is shown again: what it never heard of has failed, as far as it knows. */
@@ -308,14 +319,21 @@ export class Engine implements PersistenceHost {
   }
 }
 
-async function send(url: URL, attempt: Attempt, ended: AbortSignal): Promise<Reply> {
+/** Fails where there is no gzip. */
+async function gzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const packed = new Response(bytes).body!.pipeThrough(new CompressionStream("gzip"));
+  return new Uint8Array(await new Response(packed).arrayBuffer());
+}
+
+async function send(url: URL, body: BodyInit | undefined, keepalive: boolean, ended: AbortSignal): Promise<Reply> {
   const sentAt = performance.now();
   const reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], round_trip_ms: 0 };
   try {
+    if (!body) return reply;
     const response = await fetch(url, {
       method: "POST",
-      body: attempt.request,
-      keepalive: attempt.keepalive,
+      body,
+      keepalive,
       headers: { "content-type": "text/plain" },
       credentials: "omit",
       // Not "error", which workerd refuses: a redirect is an answer that says nothing of the batch.
@@ -323,8 +341,8 @@ async function send(url: URL, attempt: Attempt, ended: AbortSignal): Promise<Rep
       signal: withTimeout(ended),
     });
     const round_trip_ms = performance.now() - sentAt;
-    const body = readJson(await response.text());
-    return { ...reply, ...readBody(body), status: response.status, round_trip_ms, retry_after_ms: retryAfterMs(response, body) };
+    const answer = readJson(await response.text());
+    return { ...reply, ...readBody(answer), status: response.status, round_trip_ms, retry_after_ms: retryAfterMs(response, answer) };
   } catch {
     return reply;
   }

@@ -203,6 +203,11 @@ impl Outbox {
         flight.attempt
     }
 
+    /// An attempt whose outcome is not known.
+    pub(super) fn flight(&self, attempt: u32) -> Option<Flight> {
+        self.flights.iter().find(|flight| flight.attempt == attempt).copied()
+    }
+
     /// Takes back an attempt whose outcome is known.
     pub(super) fn arrive(&mut self, attempt: u32) -> Option<Flight> {
         let at = self.flights.iter().position(|flight| flight.attempt == attempt)?;
