@@ -37,7 +37,7 @@ export class Engine implements PersistenceHost {
   #persistence: Persistence | undefined;
   readonly #flushes = new Set<() => void>();
   readonly #unannounced = new Set<RunningStep>();
-  readonly #stopListening: () => void;
+  readonly #closed = new AbortController();
   #state: RecorderStatus["state"] = "recording";
   #lastError: string | null = null;
   #lastStatus = "";
@@ -62,15 +62,16 @@ export class Engine implements PersistenceHost {
     this.#url = endpointUrl(endpoint, "v1/batches");
     this.#provider = provider;
     this.#changed = changed;
-    this.#stopListening = watchPage({
+    const watch = {
       hidden: () => this.#sendAtExit(),
-      leaving: (kept) => {
+      leaving: (kept: boolean) => {
         this.#isLeaving = true;
         this.#sendAtExit();
         this.#persistence?.leave(kept);
       },
       back: () => this.#comeBack(),
-    });
+    };
+    watchPage(watch, this.#closed.signal);
   }
 
   /** Begins to send; with `persistence`, what is recorded outlives the page. */
@@ -177,7 +178,7 @@ export class Engine implements PersistenceHost {
 
   close(): void {
     if (this.#state !== "unavailable") this.#state = "closed";
-    this.#stopListening();
+    this.#closed.abort();
     clearTimeout(this.#announceTimer);
     this.#persistence?.close();
     this.#tellStatus();
@@ -352,11 +353,8 @@ async function send(url: URL, body: BodyInit | undefined, keepalive: boolean, en
 function withTimeout(ended: AbortSignal): AbortSignal {
   const request = new AbortController();
   const abort = (): void => request.abort();
-  ended.addEventListener("abort", abort);
-  later(REQUEST_TIMEOUT_MS, () => {
-    ended.removeEventListener("abort", abort);
-    abort();
-  });
+  ended.addEventListener("abort", abort, { signal: request.signal });
+  later(REQUEST_TIMEOUT_MS, abort);
   return request.signal;
 }
 
@@ -415,20 +413,11 @@ interface PageWatch {
  * reaches the document, by way of the window. Captured, so as to come before the page's own listeners: between two
  * listeners promises settle.
  */
-function watchPage(watch: PageWatch): () => void {
-  if (typeof document === "undefined") return () => {};
-  const changed = (): void => {
-    if (document.visibilityState === "hidden") watch.hidden();
-  };
-  const leaving = (event: PageTransitionEvent): void => watch.leaving(event.persisted);
-  const back = (event: PageTransitionEvent): void => {
-    if (event.persisted) watch.back();
-  };
-  const listen = (change: typeof addEventListener): void => {
-    change("pagehide", leaving, true);
-    change("pageshow", back, true);
-    change("visibilitychange", changed, true);
-  };
-  listen(addEventListener);
-  return () => listen(removeEventListener);
+function watchPage(watch: PageWatch, stopped: AbortSignal): void {
+  if (typeof document === "undefined") return;
+  const on = (type: string, listener: (persisted: boolean) => unknown): void =>
+    addEventListener(type, (event) => listener((event as PageTransitionEvent).persisted), { capture: true, signal: stopped });
+  on("pagehide", (persisted) => watch.leaving(persisted));
+  on("pageshow", (persisted) => persisted && watch.back());
+  on("visibilitychange", () => document.visibilityState === "hidden" && watch.hidden());
 }

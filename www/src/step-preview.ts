@@ -1,6 +1,7 @@
 /** A few words of what a step did, for its closed line: enough to find it among its likes. Pure. */
 
 import type { Step } from "./api.ts";
+import { markerText } from "./markers.ts";
 
 const MAX_CHARS = 160;
 const MAX_FIELDS = 4;
@@ -32,6 +33,8 @@ function fromOutput(output: unknown): string | null {
 function fromArguments(input: unknown): string | null {
   if (typeof input === "string") return input;
   if (!isObject(input)) return null;
+  const words = markerText(input);
+  if (words !== null) return words;
   const fields = Object.entries(input).slice(0, MAX_FIELDS).map(([name, value]) => `${name}: ${short(value)}`);
   return fields.length > 0 ? fields.join(", ") : null;
 }
@@ -40,7 +43,7 @@ function fromArguments(input: unknown): string | null {
 function short(value: unknown): string {
   if (typeof value === "string") return value.slice(0, MAX_CHARS);
   if (Array.isArray(value)) return value.length === 0 ? "[]" : "[…]";
-  return typeof value === "object" && value !== null ? "{…}" : String(value);
+  return markerText(value) ?? (typeof value === "object" && value !== null ? "{…}" : String(value));
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

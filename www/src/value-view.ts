@@ -7,6 +7,7 @@
 import { append, el, on, replaceChildren, type Child } from "./dom.ts";
 import { copyButton } from "./controls.ts";
 import { count, plural } from "./format.ts";
+import { markerText } from "./markers.ts";
 
 interface Limit {
   readonly chars: number;
@@ -165,9 +166,18 @@ function textView(value: string, limit = SHORT): HTMLElement {
   return holder;
 }
 
+/** Before a marker's words, where its object stood: a private character, which no recorded text keeps in its display. */
+const MARKER = "\uE000";
+
+/** Markers read as words; what is copied is what was recorded. */
 function jsonView(value: unknown): HTMLElement {
+  const shown = JSON.stringify(value, (_, inner: unknown) => {
+    const words = markerText(inner);
+    if (words !== null) return `${MARKER}${words}`;
+    return typeof inner === "string" ? inner.replaceAll(MARKER, "\uFFFD") : inner;
+  }, 2);
   const json = JSON.stringify(value, null, 2) ?? String(value);
-  return block(json, json, null, true);
+  return block(shown ?? json, json, null, true);
 }
 
 function formattedJson(value: string): string | null {
@@ -185,7 +195,7 @@ function block(shown: string, copied: string, toggle: HTMLElement | null, isJson
   const short = shortLength(shown, limit);
   const show = (length: number) => {
     const visible = shown.slice(0, length);
-    replaceChildren(body, ...(isJson && visible.length <= COLOURED_CHARS ? coloured(visible) : [visible]));
+    replaceChildren(body, ...(isJson && visible.length <= COLOURED_CHARS ? coloured(visible) : [visible.replaceAll(MARKER, "")]));
     if (length < shown.length) body.append(el("span", { class: "cut", "aria-hidden": "true" }, "…"));
     replaceChildren(more, ...lengthControls(shown.length, length, short, (next) => {
       show(next);
@@ -238,6 +248,7 @@ function coloured(json: string): Child[] {
     if (token.index > done) parts.push(json.slice(done, token.index));
     const [whole, quoted, colon] = token;
     if (quoted === undefined) parts.push(el("span", { class: "json-atom" }, whole));
+    else if (quoted.startsWith(MARKER, 1)) parts.push(el("span", { class: "json-marker" }, quoted.slice(MARKER.length + 1, -1)));
     else parts.push(el("span", { class: colon === undefined ? "json-text" : "json-key" }, quoted), colon ?? null);
     done = token.index + whole.length;
   }
