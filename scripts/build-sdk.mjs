@@ -13,11 +13,11 @@ const PACKAGE = join(CRATE, "pkg");
 const PROFILE = "sdk";
 const WASM = join(PACKAGE, "stepseal_bg.wasm");
 
-/** The files of the package, whether all code is in one, and where each finds the wasm if its user does not say: a module of sdk-wasm/js. */
+/** The files of the package and where each finds the wasm if its user does not say: a module of sdk-wasm/js. */
 const ENTRIES = {
   index: { source: "index.ts", wasm: "default-wasm.ts" },
-  inline: { source: "index.ts", wasm: "default-wasm.inline.ts", isWhole: true },
-  rules: { source: "redaction/rules.ts" },
+  inline: { source: "index.ts", wasm: "default-wasm.inline.ts" },
+  redaction: { source: "redaction/entry.ts" },
   node: { source: "index.ts", wasm: "default-wasm.node.ts" },
   workerd: { source: "index.ts", wasm: "default-wasm.workerd.ts" },
   server: { source: "server.ts" },
@@ -62,7 +62,8 @@ async function bundleFace() {
   for (const name of Object.keys(ENTRIES)) await bundle(name);
   const declarations = ["--noEmit", "false", "--emitDeclarationOnly", "--outDir", PACKAGE];
   await runLogged("tsc", findNode(), [packageCommand("typescript", "tsc"), "-p", join(CRATE, "js"), ...declarations], { log: "build-sdk-tsc" });
-  removeUnreached(["index.d.ts", "server.d.ts"]);
+  removeUnreached(["index.d.ts", "server.d.ts", "redaction/entry.d.ts"]);
+  writeFileSync(join(PACKAGE, "redaction.d.ts"), 'export * from "./redaction/entry.js";\n');
   writeFileSync(join(PACKAGE, "node.d.ts"), 'export * from "./index.js";\n');
   for (const file of ["package.json", "README.md"]) copyFileSync(join(CRATE, file), join(PACKAGE, file));
   cpSync(join(CRATE, "bin"), join(PACKAGE, "bin"), { recursive: true });
@@ -73,14 +74,10 @@ async function bundleFace() {
 async function bundle(name) {
   // Loaded here: this module is imported before the dependencies are installed.
   const { build } = await import("esbuild");
-  const { source, wasm, isWhole } = ENTRIES[name];
-  const pickFiles = {
-    name: "files",
-    setup(build) {
-      build.onResolve({ filter: /\/default-wasm\.js$/ }, () => ({ path: join(CRATE, "js", wasm ?? "default-wasm.ts") }));
-      // A file of its own, so that only those load it who need it.
-      if (!isWhole) build.onResolve({ filter: /\/rules\.js$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: "./rules.js", external: true } : undefined));
-    },
+  const { source, wasm } = ENTRIES[name];
+  const pickWasm = {
+    name: "default-wasm",
+    setup: (build) => build.onResolve({ filter: /\/default-wasm\.js$/ }, () => ({ path: join(CRATE, "js", wasm ?? "default-wasm.ts") })),
   };
   const fail = (error) => {
     throw new StepFailure(`The SDK's entry ${name} could not be bundled:\n\n${error.message}`);
@@ -93,7 +90,7 @@ async function bundle(name) {
     charset: "utf8",
     external: ["./stepseal_bg.wasm", "node:fs/promises"],
     define: { PACKED_WASM: JSON.stringify(packBytes(readFileSync(WASM))) },
-    plugins: [pickFiles],
+    plugins: [pickWasm],
     minify: true,
     mangleProps: INTERNAL,
     write: false,
@@ -120,9 +117,9 @@ function removeUnreached(entries) {
   const reached = new Set(entries);
   for (const file of reached) {
     const text = readFileSync(join(PACKAGE, file), "utf8");
-    for (const [, name] of text.matchAll(/(?:from|import\()\s*"\.\/([\w-]+)\.js"/g)) reached.add(`${name}.d.ts`);
+    for (const [, path] of text.matchAll(/(?:from|import\()\s*"(\.\.?\/[\w./-]+)\.js"/g)) reached.add(join(file, "..", `${path}.d.ts`));
   }
-  for (const file of readdirSync(PACKAGE)) if (file.endsWith(".d.ts") && !reached.has(file)) rmSync(join(PACKAGE, file));
+  for (const file of readdirSync(PACKAGE, { recursive: true, encoding: "utf8" })) if (file.endsWith(".d.ts") && !reached.has(file)) rmSync(join(PACKAGE, file));
 }
 
 /** The entries as a page loads them: the code and, where it is not within, the wasm beside it. */
@@ -130,7 +127,7 @@ async function reportSize() {
   const wasm = readFileSync(WASM);
   const code = (name) => readFileSync(join(PACKAGE, `${name}.js`));
   const brotli = report("stepseal", [code("index"), wasm], `wasm ${kB(brotliCompressSync(wasm).length)}`);
-  report("stepseal with rules of redaction", [code("index"), code("rules"), wasm]);
+  report("stepseal/redaction", [code("redaction")]);
   report("stepseal/inline", [code("inline")]);
   if (brotli > BUDGET) throw new StepFailure(`The SDK has outgrown its budget of ${kB(BUDGET)} brotli.\n\nWhat to do: make it smaller; scripts/build-sdk.mjs has the budget.`);
 }

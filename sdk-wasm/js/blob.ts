@@ -3,23 +3,19 @@
 import type { Bytes } from "./types.js";
 
 /** Stands for a file or other bytes in what is recorded. Made by {@link Recorder.blob}. */
-export class BlobReference {
+export interface BlobReference {
+  /** SHA-256 as base64url. */
   readonly sha256: string;
   readonly bytes: number;
   readonly type: string;
+}
 
-  private constructor(sha256: string, bytes: number, type: string) {
-    this.sha256 = sha256;
-    this.bytes = bytes;
-    this.type = type;
-  }
+/** The prototype of references, so that no recorded object can pose as one. */
+export const REFERENCE = {};
 
-  /** @internal */
-  static async of(data: Blob | Bytes, type?: string): Promise<BlobReference> {
-    const isBlob = typeof Blob === "function" && data instanceof Blob;
-    const bytes = isBlob ? await data.arrayBuffer() : (data as BufferSource);
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-    const sha256 = btoa(String.fromCharCode(...digest)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
-    return new BlobReference(sha256, bytes.byteLength, type ?? (isBlob ? data.type : ""));
-  }
+export async function refer(data: Blob | Bytes, type?: string): Promise<BlobReference> {
+  const blob = new Blob([data as BlobPart], { type: type ?? (data as Partial<Blob>).type });
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
+  const sha256 = btoa(String.fromCharCode(...digest)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
+  return Object.assign(Object.create(REFERENCE), { sha256, bytes: blob.size, type: blob.type });
 }

@@ -4,7 +4,7 @@
 // (a cycle, a function, a getter that throws) or what must not pass unchanged (a key that begins with `$`, which
 // the wire reserves) is written by `write`, slower, with `{"$bad": why}` in the place of what has no JSON.
 
-import { BlobReference } from "./blob.js";
+import { REFERENCE } from "./blob.js";
 
 /** Deeper values are cut here; the core cuts at the server's limit, but a stack is shorter than some cycles of toJSON. */
 const DEPTH_MAX = 60;
@@ -117,7 +117,7 @@ function writeSpecial(value: object): string | undefined {
   // String, Number and Boolean objects are written as what they hold.
   if (value instanceof String || value instanceof Number || value instanceof Boolean) return JSON.stringify(value);
   if (value instanceof Error) return JSON.stringify({ type: value.name, message: value.message, stack: value.stack });
-  if (value instanceof BlobReference) return JSON.stringify({ $blob: { ...value } });
+  if (Object.getPrototypeOf(value) === REFERENCE) return JSON.stringify({ $blob: value });
   if (typeof Blob === "function" && value instanceof Blob) return JSON.stringify({ $blob: { bytes: value.size, type: value.type } });
   if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return JSON.stringify({ $blob: { bytes: value.byteLength } });
   if (typeof Node === "function" && value instanceof Node) return `{"$bad":"node","value":${JSON.stringify(value.nodeName)}}`;

@@ -142,9 +142,11 @@ export class Core {
     return [transaction, changes];
   }
 
-  /** One entry of the queue adopted last. */
-  restore(key: string, value: Uint8Array): void {
-    this.wasm.restore(key.length, this.pass(key + decode(value)));
+  /** Takes over a queue with its entries, in the order of their keys; gives its number. */
+  adopt(queue: string, entries: [key: string, value: Uint8Array][]): number {
+    const number = this.wasm.adopt(this.pass(queue));
+    for (const [key, value] of entries) this.wasm.restore(key.length, this.pass(key + decode(value)));
+    return number;
   }
 
   /** Whether the session can be used. */

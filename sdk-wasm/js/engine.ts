@@ -83,29 +83,29 @@ export class Engine implements PersistenceHost {
 
   /** A writer's handle, or -1 if `execution` is no execution id or nothing is recorded. */
   open(execution: string, role: number): number {
-    return this.#state === "recording" ? this.ask(-1, (core) => core.wasm.open(core.pass(execution), role)) : -1;
+    return this.#state === "recording" ? (this.ask((core) => core.wasm.open(core.pass(execution), role)) ?? -1) : -1;
   }
 
   /** The weight of an execution in statistics. */
   rate(handle: number): number {
-    return this.ask(0, (core) => core.wasm.held(handle)) ? 0 : this.sampled;
+    return this.ask((core) => core.wasm.held(handle)) ? 0 : this.sampled;
   }
 
   /** The execution ends: whether it is wanted, where that was to be decided now. */
   decide(handle: number, isWanted: boolean): void {
-    this.ask(undefined, (core) => core.wasm.decide(handle, isWanted));
+    this.ask((core) => core.wasm.decide(handle, isWanted));
   }
 
   /** The writer ends, the execution does not. */
   leave(handle: number): void {
-    this.ask(undefined, (core) => core.wasm.leave(handle));
+    this.ask((core) => core.wasm.leave(handle));
     this.#pumpSoon();
   }
 
   /** Records one event; `fields` is the text of its JSON object. */
   record(handle: number, event: number, fields: string): void {
     if (this.#state !== "recording") return this.#countUnrecorded(`recorder_${this.#state}`);
-    if (this.ask(false, (core) => core.wasm.record(handle, event, core.pass(fields)) !== 0)) this.#pumpSoon();
+    if (this.ask((core) => core.wasm.record(handle, event, core.pass(fields)))) this.#pumpSoon();
   }
 
   /** Without consent nothing is recorded, and nothing recorded is kept. */
@@ -116,7 +116,7 @@ export class Engine implements PersistenceHost {
     this.#requests.abort();
     this.#requests = new AbortController();
     this.#unannounced.clear();
-    this.ask(undefined, (core) => core.wasm.purge(core.pass("consent_withdrawn")));
+    this.ask((core) => core.wasm.purge(core.pass("consent_withdrawn")));
     forgetInstall();
     this.#clearStore();
     this.pump();
@@ -137,7 +137,7 @@ export class Engine implements PersistenceHost {
 
   /** Sends all there is; resolves when it has its fate, nothing more can happen, or time is up. */
   flush(timeoutMs: number): Promise<Counts> {
-    const mark = this.ask(0, (core) => core.wasm.flush());
+    const mark = this.ask((core) => core.wasm.flush()) ?? 0;
     return new Promise((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -147,7 +147,7 @@ export class Engine implements PersistenceHost {
       // Unlike the recorder's other timers this one keeps Node running: somebody waits.
       const timer = setTimeout(finish, timeoutMs);
       const check = (): void => {
-        if (this.ask(true, (core) => core.wasm.settled(mark) !== 0)) finish();
+        if (this.ask((core) => core.wasm.settled(mark)) ?? true) finish();
       };
       this.#flushes.add(check);
       this.pump();
@@ -155,7 +155,7 @@ export class Engine implements PersistenceHost {
   }
 
   counts(): Counts {
-    const counts = this.ask<Counts>({ stored: 0, rejected: 0, dropped: 0, pending: 0, reasons: {} }, (core) => core.fates());
+    const counts = this.ask((core) => core.fates()) ?? { stored: 0, rejected: 0, dropped: 0, pending: 0, reasons: {} };
     for (const [reason, count] of Object.entries(this.#uncounted)) {
       counts.dropped += count;
       counts.reasons[reason] = (counts.reasons[reason] ?? 0) + count;
@@ -202,7 +202,7 @@ export class Engine implements PersistenceHost {
     this.#isPumpDue = false;
     clearTimeout(this.#timer);
     for (;;) {
-      const next = this.#state === "no_consent" ? -Infinity : this.ask(-Infinity, (core) => core.wasm.next());
+      const next = this.#state === "no_consent" ? -Infinity : (this.ask((core) => core.wasm.next()) ?? -Infinity);
       if (next === SEND) {
         this.#send();
         // A request takes the page's thread a millisecond: one a task.
@@ -229,12 +229,12 @@ export class Engine implements PersistenceHost {
   }
 
   #send(mayPack = true): void {
-    const attempt = this.ask(undefined, (core) => core.attempt());
+    const attempt = this.ask((core) => core.attempt());
     if (!attempt) return;
     const { id, keepalive, body } = attempt;
     const go = (packed = body): void => {
       if (!this.#packing.delete(id)) return;
-      const request = this.ask(undefined, (core) => core.seal(id, packed));
+      const request = this.ask((core) => core.seal(id, packed));
       void send(this.#url, request, keepalive, this.#requests.signal).then((reply) => {
         // Chromium fails a keepalive request towards the page that it outlives, and delivers it all the same.
         if (this.#isLeaving && keepalive && reply.status === 0) this.#unanswered.push([id, reply]);
@@ -249,32 +249,32 @@ export class Engine implements PersistenceHost {
   #settle(attempt: number, reply: Reply): void {
     if (reply.status !== 200) this.#note(`batch not stored: ${reply.status || "no reply"} ${reply.code}`);
     if (reply.retry_after_ms >= HOLD_NOTED_MS) this.#persistence?.held(reply.retry_after_ms);
-    this.ask(undefined, (core) => core.settle(attempt, reply));
+    this.ask((core) => core.settle(attempt, reply));
     this.pump();
   }
 
   async #renewSession(): Promise<void> {
-    let accepted = false;
+    let accepted: boolean | undefined;
     try {
       const { token, key, expires_at, server_time } = await this.#provider.get();
       const owners = ownersOf(token);
-      accepted = this.ask(false, (core) => core.session(token, key, owners, expires_at, server_time ?? -1));
+      accepted = this.ask((core) => core.session(token, key, owners, expires_at, server_time ?? -1));
       if (accepted) this.#persistence?.signedIn(owners.split("\n", 1)[0]!);
       else this.#note("session unusable");
     } catch (error) {
       this.#note(`session: ${error instanceof Error ? error.message : error}`);
     }
-    if (!accepted) this.ask(undefined, (core) => core.wasm.renewal_failed());
+    if (!accepted) this.ask((core) => core.wasm.renewal_failed());
     this.pump();
   }
 
   /** Everything synchronously: what is not begun when this returns may never be. */
   #sendAtExit(): void {
     this.#announceAll(() => true);
-    this.ask(undefined, (core) => core.wasm.flush());
+    this.ask((core) => core.wasm.flush());
     this.#persistence?.spill();
     for (const go of this.#packing.values()) go();
-    while (this.ask(false, (core) => core.wasm.next_at_exit() !== 0)) this.#send(false);
+    while (this.ask((core) => core.wasm.next_at_exit())) this.#send(false);
   }
 
   /** The page was kept and is shown again: what it never heard of has failed, as far as it knows. */
@@ -300,14 +300,13 @@ export class Engine implements PersistenceHost {
   }
 
   /** Asks the core. A core that traps is a bug of ours: it is asked nothing more, and the host goes on. */
-  ask<T>(otherwise: T, question: (core: Core) => T): T {
-    if (!this.#core) return otherwise;
+  ask<T>(question: (core: Core) => T): T | undefined {
     try {
-      this.#core.time();
-      return question(this.#core);
+      this.#core?.time();
+      return this.#core && question(this.#core);
     } catch (error) {
       this.fail(error);
-      return otherwise;
+      return undefined;
     }
   }
 
@@ -392,7 +391,7 @@ function readBody(body: ReplyBody): Partial<Reply> {
 function retryAfterMs(response: Response, body: ReplyBody): number {
   const header = response.headers.get("retry-after") ?? "";
   const asked = [
-    /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now(),
+    Number(header) * 1_000 || Date.parse(header) - Date.now(),
     Number(body.retry_after_s) * 1_000,
     Number(body.stop_until) - Number(body.server_time),
   ];

@@ -17,7 +17,7 @@ const WATCH_EVERY_MS = 15_000;
 /** What persistence needs of its recorder. */
 export interface PersistenceHost {
   /** Asks the core, if it still works. */
-  ask<T>(otherwise: T, question: (core: Core) => T): T;
+  ask<T>(question: (core: Core) => T): T | undefined;
   /** There may be something new to do. */
   pump(): void;
   /** Whether somebody waits for what is being written. */
@@ -61,11 +61,14 @@ export class Persistence {
     try {
       this.#releaseQueue = await hold(this.#lockOf(this.#queue));
       const store = await Store.open(this.#name, () => this.#lose(new Error("the store was removed")));
-      const [owner, heldUntil] = await Promise.all([store.note("owner"), store.note("hold")]);
+      const [owner, noted] = await Promise.all([store.note("owner"), store.note("hold")]);
+      const pause = Object(noted) as { at: number; ms: number };
       this.#store = store;
-      this.#ask((core) => {
+      this.#host.ask((core) => {
         core.wasm.presume_owner(core.pass(String(owner ?? "")));
-        if (Number(heldUntil) > Date.now()) core.wasm.hold(Number(heldUntil) - Date.now());
+        // Nothing follows from a time that a clock which was set since then gives.
+        const passed = Date.now() - pause.at;
+        if (passed >= 0 && passed < pause.ms) core.wasm.hold(pause.ms - passed);
         core.wasm.store(STORE.opened);
       });
       if (this.#owner !== undefined) store.setNote("owner", this.#owner);
@@ -88,7 +91,7 @@ export class Persistence {
 
   /** The server asks to be left alone: the next page shall know. */
   held(ms: number): void {
-    this.#store?.setNote("hold", Date.now() + ms);
+    this.#store?.setNote("hold", { at: Date.now(), ms });
   }
 
   /** Writes what the core has not saved yet, soon. */
@@ -114,7 +117,7 @@ export class Persistence {
     const last = this.#unsaved.at(-1);
     if (!last || !spill(this.#name, this.#queue, this.#unsaved)) return;
     this.#isSpilled = true;
-    this.#ask((core) => core.wasm.saved(last[0]));
+    this.#host.ask((core) => core.wasm.saved(last[0]));
   }
 
   async takeTurn(): Promise<void> {
@@ -124,7 +127,7 @@ export class Persistence {
     if (!release) return;
     if (turn !== this.#turn) return release();
     this.#releaseTurn = release;
-    this.#ask((core) => core.wasm.turn(true));
+    this.#host.ask((core) => core.wasm.turn(true));
     this.#host.pump();
   }
 
@@ -139,9 +142,9 @@ export class Persistence {
     if (this.#isOver) return;
     if (kept) freeze(this.#name, this.#queue);
     this.yieldTurn();
-    this.#ask((core) => core.wasm.turn(false));
+    this.#host.ask((core) => core.wasm.turn(false));
     for (const [queue, { number, release }] of this.#adopted) {
-      this.#ask((core) => core.wasm.abandon(number));
+      this.#host.ask((core) => core.wasm.abandon(number));
       this.#adopted.delete(queue);
       release();
     }
@@ -149,7 +152,7 @@ export class Persistence {
     this.#releaseQueue = undefined;
   }
 
-  /** The page is back. Gives the queue's name if it is another, because somebody took the old one over. */
+  /** The page is back. If somebody took its queue over meanwhile, the executions ended there, and a new queue begins. */
   async comeBack(): Promise<void> {
     if (this.#isOver) return;
     const release = await hold(this.#lockOf(this.#queue), { ifAvailable: true });
@@ -159,7 +162,7 @@ export class Persistence {
       this.#queue = randomHex(8);
       this.#unsaved = [];
       this.#releaseQueue = await hold(this.#lockOf(this.#queue));
-      this.#ask((core) => core.wasm.hand_over(core.pass(this.#queue)));
+      this.#host.ask((core) => core.wasm.hand_over(core.pass(this.#queue)));
     }
     this.#host.pump();
     void this.#scan();
@@ -182,7 +185,7 @@ export class Persistence {
   }
 
   #takeChanges(): void {
-    const changes = this.#host.ask(undefined, (core) => core.changes());
+    const changes = this.#host.ask((core) => core.changes());
     if (changes) this.#unsaved.push(changes);
   }
 
@@ -197,10 +200,12 @@ export class Persistence {
       this.#written(transaction);
     } catch (error) {
       if (mayMakeRoom && (error as DOMException | null)?.name === "QuotaExceededError") {
-        this.#ask((core) => core.wasm.store(STORE.full));
+        this.#host.ask((core) => core.wasm.store(STORE.full));
         this.#takeChanges();
         return this.#write(false);
       }
+      // What it has of these is out of date: the next page must not send it beside what is sent from memory.
+      await this.#store?.apply(this.#queue, transaction, changes.map(([key]) => [key, null])).catch(() => {});
       this.#lose(error);
     }
     this.#isWriting = false;
@@ -213,7 +218,7 @@ export class Persistence {
       unspill(this.#name, this.#queue);
       this.#isSpilled = false;
     }
-    this.#ask((core) => core.wasm.saved(transaction));
+    this.#host.ask((core) => core.wasm.saved(transaction));
   }
 
   #lose(error: unknown): void {
@@ -221,7 +226,7 @@ export class Persistence {
     this.#unsaved = [];
     clearTimeout(this.#watchTimer);
     this.yieldTurn();
-    this.#ask((core) => core.wasm.store(STORE.absent));
+    this.#host.ask((core) => core.wasm.store(STORE.absent));
     this.#host.lost(error);
     this.#host.pump();
   }
@@ -255,12 +260,8 @@ export class Persistence {
     try {
       const entries = (await this.#store?.read(queue)) ?? [];
       if (this.#isOver || !this.#releaseQueue) return release();
-      const number = this.#host.ask(-1, (core) => {
-        const number = core.wasm.adopt(core.pass(queue));
-        for (const [key, value] of entries) core.restore(key, value);
-        return number;
-      });
-      this.#adopted.set(queue, { number, release });
+      const number = this.#host.ask((core) => core.adopt(queue, entries));
+      this.#adopted.set(queue, { number: number ?? -1, release });
     } catch (error) {
       release();
       throw error;
@@ -270,15 +271,11 @@ export class Persistence {
   /** Lets go of adopted queues of which nothing is left, or nothing that this session may send. */
   #releaseDrained(): void {
     for (const [queue, { number, release }] of this.#adopted) {
-      if (!this.#host.ask(false, (core) => core.wasm.drained(number) !== 0)) continue;
+      if (!this.#host.ask((core) => core.wasm.drained(number))) continue;
       this.#adopted.delete(queue);
       this.#foreign.add(queue);
       void (this.#store?.forget(queue) ?? Promise.resolve()).catch(() => {}).then(release);
     }
-  }
-
-  #ask(question: (core: Core) => void): void {
-    this.#host.ask(undefined, question);
   }
 
   #lockOf(what: string): string {

@@ -1,4 +1,4 @@
-import { BlobReference } from "./blob.js";
+import { type BlobReference, refer } from "./blob.js";
 import { type Core, HOST, loadCore, ROLE } from "./core.js";
 import { Engine } from "./engine.js";
 import { Execution } from "./execution.js";
@@ -29,14 +29,14 @@ export class Recorder extends EventTarget {
    * Starts a recorder. It is ready when this resolves: the first session is got meanwhile, and its absence is
    * retried. If the core cannot be loaded (a content security policy without `'wasm-unsafe-eval'`, say), this
    * resolves all the same, to a recorder that records nothing and says why in its {@link status}.
-   * @throws TypeError if the options cannot work: no endpoint, one that others can read along, no session, a
-   *   redaction rule that cannot be read
+   * @throws TypeError if the options cannot work: no endpoint, one that others can read along, no session, or
+   *   redaction that is no rules
    */
   static async start(options: RecorderOptions): Promise<Recorder> {
     const endpoint = secureUrl(options.endpoint);
     const provider = sessionProvider(options.session, endpoint);
     const { rate, keep_failures } = checkedSample(options.sample);
-    const redaction = await Redaction.from(options.redaction);
+    const redaction = new Redaction(options.redaction);
     const batch = { ...BATCH, ...options.batch };
     const stores = options.storage !== "memory" && canPersist();
     const queue = randomHex(8);
@@ -89,7 +89,7 @@ export class Recorder extends EventTarget {
    * is not.
    */
   blob(data: Blob | Bytes, type?: string): Promise<BlobReference> {
-    return BlobReference.of(data, type);
+    return refer(data, type);
   }
 
   /**

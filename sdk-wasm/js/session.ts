@@ -40,8 +40,9 @@ export function sessionProvider(source: SessionSource, endpoint: URL): SessionPr
   }
   if (source && "publishableKey" in source) {
     const url = endpointUrl(endpoint, "v1/sessions");
-    const publishable_key = source.publishableKey;
-    return { renewable: true, get: () => post(url, JSON.stringify({ publishable_key, install: installId() })) };
+    const { publishableKey: publishable_key, turnstile } = source;
+    const get = async (): Promise<Session> => post(url, JSON.stringify({ publishable_key, install: installId(), turnstile: await turnstile?.() }));
+    return { renewable: true, get };
   }
   if (typeof source?.token === "string" && typeof source.key === "string") {
     return { renewable: false, get: async () => source };

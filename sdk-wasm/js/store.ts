@@ -42,7 +42,7 @@ export class Store {
   }
 
   /** Makes all of one transaction's changes, or none. */
-  apply(queue: string, transaction: number, changes: Change[]): Promise<unknown> {
+  async apply(queue: string, transaction: number, changes: Change[]): Promise<unknown> {
     return this.#write((entries) => {
       for (const [key, value] of changes) value ? entries.put(value, key) : entries.delete(key);
       entries.put(transaction, queue);

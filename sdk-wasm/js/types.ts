@@ -12,11 +12,18 @@ export interface Session {
   server_time?: number;
 }
 
+/** What the worker mints sessions for, for pages of the project's origins. */
+export interface PublishableKey {
+  publishableKey: string;
+  /** A token of a solved Turnstile challenge, fresh for each call, where the project asks for one. */
+  turnstile?: () => string | Promise<string>;
+}
+
 /**
  * Where sessions come from: one that is used until it ends; a URL that is POSTed to and answers one as JSON; a
  * function that gets one; or the project's publishable key, with which the endpoint makes them.
  */
-export type SessionSource = Session | string | URL | (() => Session | Promise<Session>) | { publishableKey: string };
+export type SessionSource = Session | string | URL | (() => Session | Promise<Session>) | PublishableKey;
 
 /** The core's WebAssembly, where the default (the file beside this module) cannot be reached. */
 export type WasmSource = URL | string | Response | Bytes | WasmModule;
@@ -48,8 +55,8 @@ export interface RecorderOptions {
      */
     keep_failures?: boolean;
   };
-  /** What must not leave the page. Default: secrets, e-mail addresses and card numbers. */
-  redaction?: RedactionOptions;
+  /** What must not leave the page, made by `rules` of `stepseal/redaction`. Default: secrets, e-mail addresses and card numbers. */
+  redaction?: RedactionRules;
   /** False: nothing is recorded until {@link Recorder.consent}. Default true. */
   consent?: boolean;
   batch?: {
@@ -98,6 +105,11 @@ export interface RedactionOptions {
    * to have it dropped. Of a start or an end the structure stays. An event for which it throws is dropped.
    */
   hook?: (event: RedactableEvent) => object | null | undefined | void;
+}
+
+/** Rules as a recorder takes them. */
+export interface RedactionRules {
+  readonly kinds: Partial<Record<RedactionKind, boolean>>;
 }
 
 /** An event's fields, and its type. */

@@ -84,7 +84,7 @@ const BUNDLERS: Record<string, (app: string, entry: Entry) => Promise<string>> =
   async Rollup(root, entry) {
     const warnings: string[] = [];
     const bundle = await rollup({ input: join(root, "main.js"), plugins: [nodeResolve({ browser: true })], onwarn: ({ message }) => void warnings.push(message) });
-    await bundle.write({ dir: root, entryFileNames: "bundle.js", format: "es" });
+    await bundle.write({ file: join(root, "bundle.js"), format: "es" });
     await bundle.close();
     assert.deepEqual(warnings, []);
     copyWasm(entry, root);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { nodeResolve } from "@rollup/plugin-node-resolve";
@@ -26,7 +26,7 @@ const read = (file: string) => readFileSync(join(installed.package, file), "utf8
 
 describe("the tarball", () => {
   test("holds code, types, wasm, licence and readme, and nothing else", () => {
-    const files = ["LICENSE", "README.md", "bin/stepseal.js", "bin/verify-export.js", "index.js", "inline.js", "node.js", "package.json", "rules.js", "server.js", "stepseal_bg.wasm", "workerd.js"];
+    const files = ["LICENSE", "README.md", "bin/stepseal.js", "bin/verify-export.js", "index.js", "inline.js", "node.js", "package.json", "redaction.js", "server.js", "stepseal_bg.wasm", "workerd.js"];
     assert.deepEqual(installed.files.filter((file) => !file.endsWith(".d.ts")), files);
     for (const file of ["index.d.ts", "server.d.ts"]) assert.ok(installed.files.includes(file), file);
   });
@@ -44,7 +44,7 @@ describe("the tarball", () => {
     for (const file of exported) assert.ok(installed.files.includes(file.slice(2)), file);
     const declarations = installed.files.filter((file) => file.endsWith(".d.ts"));
     for (const file of declarations) {
-      for (const [, imported] of read(file).matchAll(/from "\.\/([\w.-]+)\.js"/g)) assert.ok(declarations.includes(`${imported}.d.ts`), `${file} imports ${imported}`);
+      for (const [, path] of read(file).matchAll(/from "(\.[\w./-]+)\.js"/g)) assert.ok(declarations.includes(join(dirname(file), `${path}.d.ts`)), `${file} imports ${path}`);
     }
   });
 });
@@ -53,10 +53,12 @@ describe("the tarball", () => {
 const TYPED_APP = `
 import { Recorder, type Counts, type RecorderOptions } from "stepseal";
 import { Recorder as InlineRecorder } from "stepseal/inline";
+import { rules } from "stepseal/redaction";
 import { mintSession, type Session } from "stepseal/server";
 
 const session: Session = await mintSession({ project: "prj_x", kid: "k1", project_secret: "whsec_", subject: "s" });
-const options: RecorderOptions = { endpoint: "https://stepseal.example.com", session, wasm: new Uint8Array(8) };
+const redaction = rules({ kinds: { phone: true }, deny: ["input.secret"], hook: (event) => (event.type === "log" ? null : undefined) });
+const options: RecorderOptions = { endpoint: "https://stepseal.example.com", session, redaction, wasm: new Uint8Array(8) };
 const recorder: Recorder = await Recorder.start(options);
 const inline: Recorder = await InlineRecorder.start(options);
 recorder.addEventListener("statuschange", () => recorder.status.state);
@@ -104,7 +106,7 @@ console.log(JSON.stringify({ exported: Object.keys(module.namespace), left: Obje
 `;
 
 describe("importing does nothing", () => {
-  for (const [file, exported] of [["index.js", "Recorder"], ["inline.js", "Recorder"], ["rules.js", "Rules"], ["workerd.js", "Recorder"], ["server.js", "mintSession"]] as const) {
+  for (const [file, exported] of [["index.js", "Recorder"], ["inline.js", "Recorder"], ["redaction.js", "rules"], ["workerd.js", "Recorder"], ["server.js", "mintSession"]] as const) {
     test(`${file} touches no global but EventTarget`, async () => {
       const folder = installed.app("evaluate", { "evaluate.mjs": EVALUATE });
       const args = ["--no-warnings", "--experimental-vm-modules", join(folder, "evaluate.mjs"), join(installed.package, file)];

@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { session as mint } from "../client/batches.ts";
-import { sessionKey, sha256, sign } from "../client/keys.ts";
+import { sessionKey, sha256, sign, type Claims } from "../client/keys.ts";
 
 export const PROJECT_SECRET = new Uint8Array(32).map((_, index) => 100 - index);
 
 /** A session for the recorder, valid as `claims` say. */
-export function session(claims: { iat?: number; exp?: number } = {}) {
+export function session(claims: Partial<Claims> = {}) {
   const { token, key } = mint(PROJECT_SECRET, "prj_sdk", "k1", claims);
   const { exp } = JSON.parse(Buffer.from(token.split(".")[3]!, "base64url").toString());
   return { token, key: Buffer.from(key).toString("base64"), expires_at: exp * 1_000 };
@@ -30,15 +30,22 @@ export type Received = {
   header: { v: number; x: string; k: number; prev: string; n: number; off?: number; sdk: string };
   events: Event[];
   contentType: string | undefined;
+  /** `performance.now()` when it was answered, and what; the future and 0 while it is not. */
+  answeredAt: number;
+  status: number;
 };
 
 export type Answer = { status: number; json?: object; headers?: Record<string, string>; delay_ms?: number };
 
+const STORED: Answer = { status: 200, json: { code: "stored", rejected: 0 } };
+
 export class Collector {
   readonly #server: Server;
   readonly received: Received[] = [];
-  /** Answers to the next batches, in order; after them everything is stored. */
+  /** Answers to the next batches, in order. */
   answers: (Answer | ((batch: Received) => Answer))[] = [];
+  /** Answers the batches after them: everything is stored. */
+  otherwise: Answer = STORED;
   /** Answers other requests. */
   other: (request: IncomingMessage, body: string) => Answer & { text?: string } = () => ({ status: 404 });
   #waiting: (() => void)[] = [];
@@ -68,6 +75,7 @@ export class Collector {
   reset(): void {
     this.received.length = 0;
     this.answers = [];
+    this.otherwise = STORED;
   }
 
   /** Resolves once `count` batches have come. */
@@ -84,9 +92,10 @@ export class Collector {
       executions.set(batch.header.x, batches);
       const first = batches.get(batch.header.k);
       if (first) assert.deepEqual([first.id, first.body], [batch.id, batch.body], "a batch never changes");
-      else batches.set(batch.header.k, batch);
+      if (batch.status === 200 || !first) batches.set(batch.header.k, batch);
     }
-    return new Map([...executions].map(([id, batches]) => [id, [...batches.values()].sort((a, b) => a.header.k - b.header.k)]));
+    const inOrder = (batches: Map<number, Received>) => [...batches.values()].filter(({ status }) => status === 200).sort((a, b) => a.header.k - b.header.k);
+    return new Map([...executions].map(([id, batches]) => [id, inOrder(batches)]));
   }
 
   /** The events of an execution, whose batches must be a chain without gaps. */
@@ -119,12 +128,14 @@ export class Collector {
     const batch = read(body, request);
     this.received.push(batch);
     for (const resolve of this.#waiting.splice(0)) resolve();
-    const next = this.answers.shift() ?? { status: 200, json: { code: "stored", rejected: 0 } };
+    const next = this.answers.shift() ?? this.otherwise;
     const answer = typeof next === "function" ? next(batch) : next;
+    batch.status = answer.status;
     if (answer.delay_ms) await new Promise((resolve) => setTimeout(resolve, answer.delay_ms));
     const headers = { "content-type": "application/json", "access-control-allow-origin": "*", "access-control-expose-headers": "Retry-After" };
     response.writeHead(answer.status, { ...headers, ...answer.headers });
     response.end(JSON.stringify({ server_time: Date.now(), ...answer.json }));
+    batch.answeredAt = performance.now();
   }
 }
 
@@ -139,5 +150,5 @@ function read(body: Buffer, request: IncomingMessage): Received {
   const text = content.toString();
   assert.ok(text.endsWith("\n"));
   const [header, ...events] = text.trimEnd().split("\n").map((line) => JSON.parse(line));
-  return { at: performance.now(), token: token!, id: id!, ts: Number(ts), bytes: body.length, body: text, header, events, contentType: request.headers["content-type"] };
+  return { at: performance.now(), token: token!, id: id!, ts: Number(ts), bytes: body.length, body: text, header, events, contentType: request.headers["content-type"], answeredAt: Infinity, status: 0 };
 }

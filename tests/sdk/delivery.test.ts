@@ -162,6 +162,9 @@ test("sessions come from the endpoint by publishable key", async () => {
   assert.equal(bodies.length, 1);
   assert.equal(bodies[0].publishable_key, "stepseal_pub_x");
   assert.match(bodies[0].install, /^[A-Za-z0-9_-]{22}$/);
+  assert.equal("turnstile" in bodies[0], false);
+  await recordOne(await start({ session: { publishableKey: "stepseal_pub_x", turnstile: async () => "solved" } }));
+  assert.deepEqual([bodies.length, bodies[1].turnstile], [2, "solved"]);
 });
 
 test("a session that is only an object serves until the server refuses it", async () => {

@@ -1,42 +1,15 @@
 // The SDK in a real page that goes away, under a strict content security policy, against another origin.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { executionId } from "../client/batches.ts";
 import { launchBrowser, openPage } from "../fixtures/browser.ts";
+import { indexedDbText, RecorderPages } from "../fixtures/recorder-pages.ts";
 import { Collector, session } from "./collector.ts";
 
-const PACKAGE = join(import.meta.dirname, "..", "..", "sdk-wasm", "pkg");
-const FILES: Record<string, [type: string, file: string]> = {
-  "/stepseal/index.js": ["text/javascript", "index.js"],
-  "/stepseal/stepseal_bg.wasm": ["application/wasm", "stepseal_bg.wasm"],
-};
-
-/** Pages, and the package beside them. `/no-wasm` forbids WebAssembly, as many policies do. */
-async function servePages(connectSrc: string): Promise<Server> {
-  const server = createServer((request, response) => {
-    const file = FILES[request.url!];
-    if (file) {
-      response.writeHead(200, { "content-type": file[0] });
-      response.end(readFileSync(join(PACKAGE, file[1])));
-      return;
-    }
-    const wasm = request.url === "/no-wasm" ? "" : "'wasm-unsafe-eval'";
-    const policy = `default-src 'none'; script-src 'self' ${wasm}; connect-src 'self' ${connectSrc}`;
-    response.writeHead(200, { "content-type": "text/html", "content-security-policy": policy });
-    response.end("<!doctype html><title>page</title>");
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return server;
-}
-
 let collector: Collector;
-let pages: Server;
+let pages: RecorderPages;
 let origin: string;
 let browser: Browser;
 let page: Page;
@@ -44,8 +17,8 @@ let complaints: string[];
 
 before(async () => {
   collector = await Collector.start();
-  pages = await servePages(collector.url);
-  origin = `http://localhost:${(pages.address() as AddressInfo).port}`;
+  pages = await RecorderPages.serve(collector.url);
+  origin = pages.origin;
   browser = await launchBrowser();
   // Without another page the browser would end with the tab that a test closes.
   await browser.newPage();
@@ -57,8 +30,7 @@ afterEach(async () => {
 after(async () => {
   await browser?.close();
   await collector?.stop();
-  pages?.closeAllConnections();
-  pages?.close();
+  await pages?.stop();
 });
 
 /** A page with a recorder in `window.recorder`. */
@@ -129,20 +101,7 @@ test("a secret is neither in the browser's store, nor in what is spilled there a
   };
   await page.evaluate(record, canary);
   await quiet(1_500);
-  const stored = await page.evaluate(async () => {
-    const all: string[] = [];
-    for (const { name } of await indexedDB.databases()) {
-      const request = indexedDB.open(name!);
-      await new Promise((resolve) => (request.onsuccess = resolve));
-      for (const table of request.result.objectStoreNames) {
-        const entries = request.result.transaction(table).objectStore(table).getAll();
-        await new Promise((resolve) => (entries.onsuccess = resolve));
-        for (const value of entries.result) all.push(value instanceof Uint8Array ? new TextDecoder().decode(value) : JSON.stringify(value));
-      }
-      request.result.close();
-    }
-    return all.join();
-  });
+  const stored = await indexedDbText(page);
   assert.match(stored, /\[redacted api_key [0-9a-f]{8}\]/, "the store was looked at while it had the events");
   assert.equal(stored.includes(canary.slice(4)), false);
   await page.evaluate(record, canary);

@@ -243,6 +243,20 @@ describe("nothing that is passed makes recording throw", () => {
   });
 });
 
+test("bytes are recorded as a reference, which nothing recorded can pose as", async () => {
+  const recorder = await startRecorder();
+  const bytes = new TextEncoder().encode("a screenshot");
+  const reference = await recorder.blob(bytes, "image/png");
+  const sha256 = createHash("sha256").update(bytes).digest("base64url");
+  assert.deepEqual({ ...reference }, { sha256, bytes: 12, type: "image/png" });
+  assert.equal((await recorder.blob(new Blob(["x"], { type: "text/plain" }))).type, "text/plain");
+  const run = recorder.startExecution({ name: "bytes" });
+  run.log([reference, { ...reference }, { $blob: reference }, bytes]);
+  await recorder.close();
+  const $blob = { sha256, bytes: 12, type: "image/png" };
+  assert.deepEqual(collector.events(run.id).at(-1)!["body"], [{ $blob }, $blob, { $$blob: { $blob } }, { $blob: { bytes: 12 } }]);
+});
+
 test("an id of one's own is used if it can be", async () => {
   const recorder = await startRecorder();
   assert.equal(recorder.startExecution({ name: "a", id: "order-2024-0000001" }).id, "order-2024-0000001");

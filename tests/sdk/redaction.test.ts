@@ -3,10 +3,11 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Recorder } from "../../sdk-wasm/pkg/node.js";
+import { rules } from "../../sdk-wasm/pkg/redaction.js";
 import { airlineRunsAbsent, readAirlineRuns } from "../fixtures/airline-runs.ts";
 import { Collector, session, type Event } from "./collector.ts";
 
-type Options = NonNullable<Parameters<typeof Recorder.start>[0]["redaction"]>;
+type Options = Parameters<typeof rules>[0];
 type Run = ReturnType<Recorder["startExecution"]>;
 
 /** A token of a source host, which stands for all secrets. */
@@ -21,7 +22,7 @@ before(async () => {
 afterEach(() => collector.reset());
 after(() => collector.stop());
 
-const start = (redaction?: Options) => Recorder.start({ endpoint: collector.url, session: session(), ...(redaction && { redaction }) });
+const start = (redaction?: Options) => Recorder.start({ endpoint: collector.url, session: session(), ...(redaction && { redaction: rules(redaction) }) });
 
 /** Records one execution; gives its events as they arrived, and the text of all that did. */
 async function recorded(redaction: Options | undefined, record: (run: Run) => unknown, dropped: Record<string, number> = {}): Promise<{ events: Event[]; wire: string }> {
@@ -139,7 +140,7 @@ test("a recorded key cannot pose as the host's permission", async () => {
   assert.equal(wire.includes(CANARY.slice(4)) || wire.includes(EMAIL), false);
 });
 
-test("rules that cannot be read are refused at the start", async () => {
+test("rules that cannot be read are refused, and so is what is none", async () => {
   for (const [redaction, message] of [
     [{ deny: ["input..a"] }, /redaction\.deny.*input\.\.a/],
     [{ deny: [""] }, /redaction\.deny/],
@@ -153,8 +154,10 @@ test("rules that cannot be read are refused at the start", async () => {
     [{ patterns: [{ kind: "x", pattern: "x" }] }, /redaction\.patterns.*x/],
     [{ hook: "x" }, /redaction\.hook/],
   ] as [Options, RegExp][]) {
-    await assert.rejects(start(redaction), (error) => error instanceof TypeError && message.test(error.message), JSON.stringify(redaction));
+    assert.throws(() => rules(redaction), (error) => error instanceof TypeError && message.test(error.message), JSON.stringify(redaction));
   }
+  const bare = { deny: ["input.secret"] } as never;
+  await assert.rejects(Recorder.start({ endpoint: collector.url, session: session(), redaction: bare }), /TypeError: .*stepseal\/redaction/);
 });
 
 test("without content nothing but structure arrives", async () => {

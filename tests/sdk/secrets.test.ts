@@ -52,7 +52,7 @@ const FAMILIES: [kind: string, secret: string][] = [
   ["api_key", `M${PLAIN.slice(0, 23)}.${PLAIN.slice(0, 6)}.${PLAIN.slice(0, 38)}`], ["api_key", `${DIGITS.slice(0, 10)}:AA${PLAIN.slice(0, 33)}`],
   key("SK", HEX, 32), key("AC", HEX, 32), ["api_key", `SG.${PLAIN.slice(0, 22)}.${PLAIN.slice(0, 43)}`], key("key-", HEX, 32),
   key("npm_", PLAIN, 36), key("pypi-AgEIcHlwaS5vcmc", PLAIN, 60), key("dckr_pat_", PLAIN, 27), key("shpat_", HEX, 32), key("dop_v1_", HEX, 64), key("dapi", HEX, 32),
-  key("vcp_", PLAIN, 24), key("lin_api_", PLAIN, 40), key("ntn_", PLAIN, 46), key("hvs.", PLAIN, 40), key("glsa_", PLAIN, 41), key("figd_", PLAIN, 40),
+  key("vcp_", PLAIN, 24), key("lin_api_", PLAIN, 40), key("ntn_", PLAIN, 46), key("hvs.", PLAIN, 40),
   key("stepseal_viewer_", HEX, 40),
   ["jwt", `eyJ${PLAIN.slice(0, 17)}.eyJ${PLAIN.slice(0, 30)}.${PLAIN.slice(0, 43)}`], ["jwt", `eyJ${PLAIN.slice(0, 17)}..${PLAIN.slice(0, 16)}.${PLAIN.slice(0, 30)}.${PLAIN.slice(0, 22)}`],
   ["email", "ann.lee+x@mail.example.com"], ["email", "jörg@bücher.example"],

@@ -116,16 +116,12 @@ impl Project {
 #[cfg(test)]
 mod tests {
     use super::{DAY_MS, DeletionKind, DeletionRequest, check_retention};
-    use crate::ingest::admission::Project;
+    use crate::administration::example::project;
     use crate::problem::Code;
 
     #[test]
     fn retention_has_a_cutoff_unless_all_is_kept() {
-        let mut project: Project = serde_json::from_str(
-            r#"{"id":"prj_a","name":"a","status":"active","kids":["k1"],"origins":[],"publishable_key":"x",
-            "limits":{"bytes_per_s":1,"bytes_burst":1,"steps_per_s":1,"steps_burst":1},"created_at":1}"#,
-        )
-        .unwrap();
+        let mut project = project();
         assert_eq!(project.retention_cutoff(DAY_MS), None);
         project.retention_days = 2;
         assert_eq!(project.retention_cutoff(5 * DAY_MS), Some(3 * DAY_MS));

@@ -118,17 +118,10 @@ impl Project {
 #[cfg(test)]
 mod tests {
     use super::{DENIALS_MAX, DenialRequest, DeniedKind, SESSION_DENIED_MS};
+    use crate::administration::example::project;
     use crate::ingest::admission::Project;
     use crate::problem::Code;
     use std::format;
-
-    fn project() -> Project {
-        serde_json::from_str(
-            r#"{"id":"prj_a","name":"a","status":"active","kids":["k1"],"origins":[],"publishable_key":"x",
-            "limits":{"bytes_per_s":1,"bytes_burst":1,"steps_per_s":1,"steps_burst":1},"created_at":1}"#,
-        )
-        .unwrap()
-    }
 
     #[test]
     fn a_session_is_denied_until_its_tokens_are_dead_and_a_subject_until_allowed() {

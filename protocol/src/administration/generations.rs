@@ -60,17 +60,10 @@ impl Project {
 #[cfg(test)]
 mod tests {
     use super::{ACCEPTED_MAX, MINT_DELAY_MS};
+    use crate::administration::example::project;
     use crate::ingest::admission::Project;
     use crate::problem::Code;
     use std::string::ToString;
-
-    fn project() -> Project {
-        serde_json::from_str(
-            r#"{"id":"prj_a","name":"a","status":"active","kids":["k1"],"origins":[],"publishable_key":"x",
-            "limits":{"bytes_per_s":1,"bytes_burst":1,"steps_per_s":1,"steps_burst":1},"created_at":1}"#,
-        )
-        .unwrap()
-    }
 
     #[test]
     fn minting_follows_once_every_isolate_knows() {

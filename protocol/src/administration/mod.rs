@@ -1,6 +1,5 @@
 //! What administrators ask for, checked: API keys, key generations, the deny-list and
-//! deletion. Storing and
-//! publishing what was decided is the shell's.
+//! deletion. Storing and publishing what was decided is the shell's.
 
 mod deletions;
 mod denials;
@@ -29,4 +28,17 @@ pub fn check_name(name: &str) -> Result<(), Problem> {
 
 fn malformed(field: &str, detail: &str) -> Problem {
     Problem::new(Code::RequestMalformed, detail).of_field(field)
+}
+
+#[cfg(test)]
+mod example {
+    use crate::ingest::admission::Project;
+
+    pub(super) fn project() -> Project {
+        serde_json::from_str(
+            r#"{"id":"prj_a","name":"a","status":"active","kids":["k1"],"origins":[],"publishable_key":"x",
+            "limits":{"bytes_per_s":1,"bytes_burst":1,"steps_per_s":1,"steps_burst":1},"created_at":1}"#,
+        )
+        .unwrap()
+    }
 }

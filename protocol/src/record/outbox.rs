@@ -101,8 +101,15 @@ pub(super) struct Entry {
     pub(super) corrections: u32,
     /// The transaction that makes it durable; 0 while it is in none.
     pub(super) saved_in: u32,
-    /// Whether its contents had to go for want of room.
-    is_emptied: bool,
+    /// Whether its contents had to go for want of room, or must not, because an earlier page may have sent them.
+    is_settled: bool,
+}
+
+impl Entry {
+    /// Whether nobody can have its contents yet, here or in an earlier page, and they are all there.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.attempts == 0 && !self.is_settled
+    }
 }
 
 /// An attempt whose reply has not come.
@@ -138,7 +145,14 @@ impl Outbox {
     pub(super) fn push_saved(&mut self, batch: Box<Batch>, saved_in: u32) {
         self.bytes += batch.body.len();
         let key = self.next_key;
-        self.entries.push(Entry { batch, key, attempts: 0, corrections: 0, saved_in, is_emptied: false });
+        self.entries.push(Entry {
+            batch,
+            key,
+            attempts: 0,
+            corrections: 0,
+            saved_in,
+            is_settled: saved_in != 0,
+        });
         self.next_key += 1;
     }
 
@@ -239,31 +253,33 @@ impl Outbox {
         }
     }
 
-    /// Empties the batches of the oldest execution that has ended and of which nothing is sent of their contents, leaving
-    /// `drop`s at their numbers; gives how many events that drops, or `None` if there is none.
+    /// Empties the batches of the oldest execution that has ended, those after the last of which something may have been sent,
+    /// leaving `drop`s at their numbers; gives how many events that drops, or `None` if there is none.
     pub(super) fn empty_oldest_ended(&mut self, reason: &str) -> Option<u64> {
-        let is_whole = |entry: &&Entry| {
-            let mut has_end = false;
-            // What may have been sent stays: its digest is known elsewhere.
-            let is_idle =
-                self.entries.iter().filter(|other| other.batch.is_beside(&entry.batch)).all(|other| {
+        let free_from = |entry: &Entry| {
+            let (mut from, mut has_end) = (0, false);
+            for other in self.entries.iter().filter(|other| other.batch.is_beside(&entry.batch)) {
+                // What may have been sent stays: its digest is known elsewhere.
+                if other.is_unsent() {
                     has_end |= other.batch.last;
-                    other.attempts == 0 && !other.is_emptied
-                });
-            is_idle && has_end
+                } else {
+                    from = from.max(other.batch.k + 1);
+                }
+            }
+            has_end.then_some((from, entry.batch.execution, entry.batch.writer))
         };
-        let Batch { execution, writer, .. } = *self.entries.iter().find(is_whole)?.batch;
+        let (from, execution, writer) = self.entries.iter().find_map(free_from)?;
         let mut emptied = 0;
         let mut prev = None;
         // They stand in order, and each header carries the digest of the body before it.
         for entry in &mut self.entries {
-            if entry.batch.execution == execution && entry.batch.writer == writer {
+            if entry.batch.k >= from && entry.batch.execution == execution && entry.batch.writer == writer {
                 self.bytes -= entry.batch.body.len();
                 emptied += shrink::empty(&mut entry.batch, prev, reason);
                 self.bytes += entry.batch.body.len();
                 prev = Some(prev_of(&entry.batch.body));
                 entry.saved_in = 0;
-                entry.is_emptied = true;
+                entry.is_settled = true;
             }
         }
         Some(emptied)

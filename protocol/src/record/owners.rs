@@ -29,9 +29,11 @@ impl Default for Owners {
 }
 
 impl Owners {
-    /// The host saw `name` last. Means nothing once there is a session.
+    /// The host saw `name` last. Means nothing once there is a session, whose subject may have that name already.
     pub(super) fn presume(&mut self, name: &str) {
-        self.names[0] = name.into();
+        if self.accepted.is_empty() {
+            self.names[0] = name.into();
+        }
     }
 
     /// There is a session for the first of `names`, one a line, who may go on with what the others began. Gives
@@ -93,6 +95,15 @@ mod tests {
         assert!(owners.may_send(a) && owners.may_send(b));
         owners.accept("p b");
         assert!(!owners.may_send(a));
+    }
+
+    #[test]
+    fn whoever_was_seen_last_may_have_a_session_already() {
+        let mut owners = Owners::default();
+        owners.accept("p a");
+        owners.presume("p a");
+        let found = owners.find("p a");
+        assert!(owners.may_send(found), "what an earlier page of theirs left");
     }
 
     #[test]

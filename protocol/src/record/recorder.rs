@@ -21,6 +21,8 @@ use alloc::vec::Vec;
 
 /// Beyond this many bytes of unsent batches something has to go: a recorder must not fill its host's memory.
 const OUTBOX_MAX: usize = 16 << 20;
+/// So much is kept however full the store is: if it has no room for that, others have filled it.
+const OUTBOX_MIN: usize = 1 << 18;
 /// An execution whose end is to decide if it is wanted is kept, wanted or not, beyond this many bytes.
 const HELD_MAX: usize = 1 << 20;
 
@@ -397,11 +399,12 @@ impl Recorder {
     pub fn store_failed(&mut self) {
         self.shared.journal.store = Store::Absent;
         self.turns = false;
+        self.outbox_max = OUTBOX_MAX;
     }
 
     /// The store has no more room: makes do with half of what is kept.
     pub fn store_is_full(&mut self) {
-        self.outbox_max = self.shared.outbox.bytes() / 2;
+        self.outbox_max = (self.shared.outbox.bytes() / 2).max(OUTBOX_MIN);
         self.bound_outbox();
     }
 
@@ -454,7 +457,10 @@ impl Recorder {
                 self.shared.tally.dropped(events, "queue_full");
                 continue;
             }
-            let Some(oldest) = self.shared.outbox.next_idle(&|_| true).map(|entry| entry.key) else { return };
+            let outbox = &self.shared.outbox;
+            // One that the server may have is dropped last: it would have two fates.
+            let oldest = outbox.next_idle(&Entry::is_unsent).or_else(|| outbox.next_idle(&|_| true));
+            let Some(oldest) = oldest.map(|entry| entry.key) else { return };
             self.drop_batch(oldest, "queue_full");
         }
     }

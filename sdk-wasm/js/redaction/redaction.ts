@@ -1,9 +1,9 @@
 // Takes out of an event what must not leave the page, before anything else sees the event.
 //
-// First come the host's own rules, which are loaded only where there are any (`rules.ts`), then the search for secrets
+// First come the host's own rules, an entry of its own that nobody else pays for (`rules.ts`), then the search for secrets
 // (`secrets.ts`). Where either fails the event is dropped; of a start or an end its structure stays.
 
-import type { RedactionKind, RedactionOptions } from "../types.js";
+import type { RedactionRules } from "../types.js";
 import { EVENT } from "../core.js";
 import { randomHex } from "../random.js";
 import type { Rules } from "./rules.js";
@@ -29,19 +29,12 @@ export function markOf(marks: Marks, kind: string, value: string): string {
 }
 
 export class Redaction {
-  readonly #isWanted: (kind: RedactionKind) => boolean;
   readonly #rules: Rules | undefined;
 
-  private constructor(options: RedactionOptions, rules?: Rules) {
-    this.#isWanted = (kind) => options.kinds?.[kind] !== false;
-    this.#rules = rules;
-  }
-
-  /** @throws TypeError naming the option that cannot be read */
-  static async from(options: RedactionOptions | undefined): Promise<Redaction> {
-    if (!options) return new Redaction({});
-    const rules = new (await import("./rules.js")).Rules(options);
-    return new Redaction(options, rules.isIdle ? undefined : rules);
+  /** @throws TypeError if `rules` are none, lest what they forbid be recorded */
+  constructor(rules: RedactionRules | undefined) {
+    if (rules && typeof (rules as Rules).event !== "function") throw new TypeError("stepseal: `redaction` must be made by `rules` of stepseal/redaction");
+    this.#rules = rules as Rules | undefined;
   }
 
   /** The text of an event's fields, of which `bare` is the text without its contents; or why there is none. */
@@ -57,7 +50,7 @@ export class Redaction {
   #redact(json: string, mayBeMarker: boolean, marks: Marks): string {
     let out = "";
     let [written, at, inString] = [0, 0, false];
-    for (const { start: begin, end, kind } of findSecrets(json, this.#isWanted)) {
+    for (const { start: begin, end, kind } of findSecrets(json, this.#rules?.kinds)) {
       // What begins within what is gone already goes too, but for the host behind a password, which looks like an address.
       if (end <= written || (begin < written && json[written] === "@")) continue;
       const start = Math.max(begin, written);

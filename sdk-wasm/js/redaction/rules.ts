@@ -1,7 +1,7 @@
 // The host's own rules for what must not leave the page: paths, patterns, a hook, no content at all. They are applied to
-// an event's values, before secrets are looked for in what is left. Loaded only where a host has some.
+// an event's values, before secrets are looked for in what is left. The entry `stepseal/redaction`.
 
-import type { RedactableEvent, RedactionKind, RedactionOptions } from "../types.js";
+import type { RedactableEvent, RedactionKind, RedactionOptions, RedactionRules } from "../types.js";
 import { EVENT } from "../core.js";
 import { type Contents, frame, markOf, type Marks, type Redact, redactEach } from "./redaction.js";
 
@@ -23,21 +23,31 @@ const CONTENTS = ["input", "output", "reasoning", "metadata", "body", "comment"]
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 type Fields = { [key: string]: Json };
 
+/**
+ * What must not leave the page, for `Recorder.start({ redaction })`.
+ * @throws TypeError naming what cannot be read
+ */
+export function rules(options: RedactionOptions): RedactionRules {
+  return new Rules(options);
+}
+
 /** A host's rules. */
-export class Rules {
+export class Rules implements RedactionRules {
+  /** Kinds that are turned on or off. */
+  readonly kinds: Partial<Record<RedactionKind, boolean>>;
   readonly #deny: RegExp[];
   readonly #allow: RegExp[];
   readonly #patterns: [kind: string, pattern: RegExp][];
   readonly #hook: RedactionOptions["hook"];
   readonly #keepsContent: boolean;
-  /** Whether there is nothing to apply. */
-  readonly isIdle: boolean;
+  readonly #isIdle: boolean;
 
   /** @throws TypeError naming what cannot be read */
   constructor({ kinds = {}, deny = [], allow = [], patterns = [], content = "all", hook }: RedactionOptions) {
     for (const kind of Object.keys(kinds)) if (!OWN_KINDS.includes(kind as RedactionKind) && !(kind in OPTIONAL)) refuse("kinds", kind);
     if (content !== "all" && content !== "none") refuse("content", content);
     if (hook !== undefined && typeof hook !== "function") refuse("hook", hook);
+    this.kinds = kinds;
     this.#deny = Array.from(deny, (path) => toPattern("deny", path));
     this.#allow = Array.from(allow, (path) => toPattern("allow", path));
     const optional = Object.entries(OPTIONAL).flatMap(([kind, pattern]) => (kinds[kind as RedactionKind] ? [{ kind, pattern }] : []));
@@ -47,11 +57,12 @@ export class Rules {
     });
     this.#hook = hook;
     this.#keepsContent = content === "all";
-    this.isIdle = !hook && this.#keepsContent && ![...this.#deny, ...this.#allow, ...this.#patterns].length;
+    this.#isIdle = !hook && this.#keepsContent && ![...this.#deny, ...this.#allow, ...this.#patterns].length;
   }
 
   /** As {@link Redaction.event}; `redact` takes out the secrets that the rules leave. */
   event(type: number, bare: string, contents: Contents, marks: Marks, redact: Redact): string {
+    if (this.#isIdle) return redactEach(bare, contents, redact);
     const fields = this.#askHook(EVENT_NAMES[type]!, JSON.parse(redactEach(bare, contents, (json) => json)));
     if (!fields) return frame(type, bare, "!");
     const mark = (kind: string, value: Json): string => markOf(marks, kind, typeof value === "string" ? value : JSON.stringify(value));

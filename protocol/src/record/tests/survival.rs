@@ -397,6 +397,45 @@ fn when_the_store_is_full_the_oldest_ended_executions_lose_their_contents_first(
     }
 }
 
+#[test]
+fn what_may_have_been_sent_keeps_its_contents_when_the_store_is_full_and_the_rest_leaves_drops() {
+    let mut store = Store::new();
+    let mut page = Page::durable("a");
+    page.sign_in(OWNER);
+    let run = page.start();
+    for _ in 0..14 {
+        page.record(run, EventType::Log, &json!({ "body": "e".repeat(40_000) }));
+    }
+    page.end(run, "completed");
+    page.save(&mut store);
+    let Action::Send(first) = page.recorder.next_action(page.now) else { panic!("nothing to send") };
+    page.recorder.settle(first.id, &refused(503, ""), 20, page.now);
+    page.recorder.store_is_full();
+    let sent = page.deliver(&mut store);
+    let mut batches: BTreeMap<u64, &Sent> =
+        sent.iter().map(|batch| (batch.header["k"].as_u64().unwrap(), batch)).collect();
+    assert_eq!(batches.pop_first().unwrap().1.body, Sent::read(&first).body);
+    let dropped = batches.values().flat_map(|batch| batch.types()).filter(|t| *t == "drop").count();
+    assert_eq!(dropped, 13, "all but the one that was sent");
+    let numbers: Vec<u64> = all_events(&sent).iter().map(|event| event["n"].as_u64().unwrap()).collect();
+    assert_eq!(numbers.len(), 16, "no number without a line");
+    assert_eq!(page.recorder.counts().dropped, 13);
+}
+
+#[test]
+fn a_store_that_others_have_filled_costs_nothing_that_is_recorded_later() {
+    let mut store = Store::new();
+    let mut page = Page::durable("a");
+    page.sign_in(OWNER);
+    page.recorder.store_is_full();
+    let run = page.start();
+    page.record(run, EventType::Log, &json!({ "body": "e".repeat(40_000) }));
+    page.end(run, "completed");
+    page.recorder.store_failed();
+    page.deliver(&mut store);
+    assert_eq!((page.recorder.counts().stored, page.recorder.counts().dropped), (3, 0));
+}
+
 mod sampling {
     use super::*;
 
