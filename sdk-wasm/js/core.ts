@@ -86,7 +86,7 @@ const TEXT_MAX = 1 << 24;
 /** Length of a seed and of a session's key, in bytes. */
 const SECRET_LEN = 32;
 
-/** A sealed batch to be sent. */
+/** A batch to be sealed and sent. */
 export interface Attempt {
   id: number;
   keepalive: boolean;
@@ -161,7 +161,7 @@ export class Core {
     return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, body: this.#output() };
   }
 
-  /** The request of an attempt whose body may have been packed. */
+  /** The request of an attempt, whose body may have been packed, if it can still be sent. */
   seal(attempt: number, body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
     return this.wasm.seal(attempt, this.pass("", body)) ? this.#output() : undefined;
   }

@@ -12,6 +12,11 @@ const ANNOUNCE_EVERY_MS = 1_000;
 /** Younger ones are left for the next time: most will have ended by then. */
 const ANNOUNCE_AFTER_MS = 500;
 
+/** Smaller batches fit into one packet as they are, in bytes. */
+const PACK_MIN = 1_024;
+/** A batch that is not packed by then goes out as it is, in milliseconds. */
+const PACK_MAX_MS = 1_000;
+
 /** A step that has not ended. */
 export interface RunningStep {
   /** `performance.now()` when it began. */
@@ -204,7 +209,7 @@ export class Engine implements PersistenceHost {
     for (;;) {
       const next = this.#state === "no_consent" ? -Infinity : (this.ask((core) => core.wasm.next()) ?? -Infinity);
       if (next === SEND) {
-        this.#send();
+        this.#send(true);
         // A request takes the page's thread a millisecond: one a task.
         this.#timer = later(0, () => this.pump());
         break;
@@ -228,13 +233,15 @@ export class Engine implements PersistenceHost {
     this.#lastStatus = status;
   }
 
-  #send(mayPack = true): void {
+  /** Sends the attempt that the core has made ready: as gzip where there is time for that and it pays. */
+  #send(hasTime: boolean): void {
     const attempt = this.ask((core) => core.attempt());
     if (!attempt) return;
     const { id, keepalive, body } = attempt;
     const go = (packed = body): void => {
       if (!this.#packing.delete(id)) return;
-      const request = this.ask((core) => core.seal(id, packed));
+      const request = this.ask((core) => core.seal(id, packed.length < body.length ? packed : body));
+      if (!request) return this.#pumpSoon();
       void send(this.#url, request, keepalive, this.#requests.signal).then((reply) => {
         // Chromium fails a keepalive request towards the page that it outlives, and delivers it all the same.
         if (this.#isLeaving && keepalive && reply.status === 0) this.#unanswered.push([id, reply]);
@@ -242,8 +249,9 @@ export class Engine implements PersistenceHost {
       });
     };
     this.#packing.set(id, go);
-    if (mayPack) void gzip(body).then(go, () => go());
-    else go();
+    if (!hasTime || body.length < PACK_MIN) return go();
+    gzip(body).then(go, () => go());
+    later(PACK_MAX_MS, go);
   }
 
   #settle(attempt: number, reply: Reply): void {
@@ -319,17 +327,16 @@ export class Engine implements PersistenceHost {
   }
 }
 
-/** Fails where there is no gzip. */
+/** Fails where there is no `CompressionStream`. */
 async function gzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-  const packed = new Response(bytes).body!.pipeThrough(new CompressionStream("gzip"));
-  return new Uint8Array(await new Response(packed).arrayBuffer());
+  const packed = new Response(new Response(bytes).body!.pipeThrough(new CompressionStream("gzip")));
+  return new Uint8Array(await packed.arrayBuffer());
 }
 
-async function send(url: URL, body: BodyInit | undefined, keepalive: boolean, ended: AbortSignal): Promise<Reply> {
+async function send(url: URL, body: BodyInit, keepalive: boolean, ended: AbortSignal): Promise<Reply> {
   const sentAt = performance.now();
   const reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], round_trip_ms: 0 };
   try {
-    if (!body) return reply;
     const response = await fetch(url, {
       method: "POST",
       body,

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { gunzipSync } from "node:zlib";
 import { session as mint } from "../client/batches.ts";
 import { sessionKey, sha256, sign, type Claims } from "../client/keys.ts";
 
@@ -26,6 +27,8 @@ export type Received = {
   /** Unix seconds, as signed. */
   ts: number;
   bytes: number;
+  isGzip: boolean;
+  /** Inflated. */
   body: string;
   header: { v: number; x: string; k: number; prev: string; n: number; off?: number; sdk: string };
   events: Event[];
@@ -147,8 +150,9 @@ function read(body: Buffer, request: IncomingMessage): Received {
   assert.match(id!, /^bat_[0-9a-f]{32}$/);
   assert.match(ts!, /^[1-9][0-9]{9}$/);
   assert.equal(signature, sign(sessionKey(PROJECT_SECRET, token!), id!, ts!, content));
-  const text = content.toString();
+  const isGzip = content[0] === 0x1f && content[1] === 0x8b;
+  const text = (isGzip ? gunzipSync(content) : content).toString();
   assert.ok(text.endsWith("\n"));
   const [header, ...events] = text.trimEnd().split("\n").map((line) => JSON.parse(line));
-  return { at: performance.now(), token: token!, id: id!, ts: Number(ts), bytes: body.length, body: text, header, events, contentType: request.headers["content-type"], answeredAt: Infinity, status: 0 };
+  return { at: performance.now(), token: token!, id: id!, ts: Number(ts), bytes: body.length, isGzip, body: text, header, events, contentType: request.headers["content-type"], answeredAt: Infinity, status: 0 };
 }

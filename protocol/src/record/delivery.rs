@@ -183,15 +183,19 @@ impl Recorder {
         Some(Attempt { id: self.shared.outbox.depart(flight), body, keepalive })
     }
 
-    /// The request of an attempt, signed now: the time and the session are the attempt's, the body is the batch's, as it is or
-    /// packed by the host as gzip (SPEC.md, "Body"). `None` once its session is another.
+    /// The request of an attempt, signed now: the time is the attempt's, `body` the batch's, as it is or packed by the host as
+    /// gzip (SPEC.md, "Body"). `None` if it cannot be sent any more; then the attempt is over, and its batch goes out with another.
     pub fn seal(&mut self, attempt: u32, body: &[u8], now: Moment) -> Option<Vec<u8>> {
-        let flight = self.shared.outbox.flight(attempt)?;
-        let session = self.sessions.usable(now.monotonic_ms).filter(|session| session.generation == flight.session)?;
-        let ts = (self.shared.clock.server_time_ms(now.wall_ms) / 1_000).clamp(TS_MIN, TS_MAX);
+        let mut flight = self.shared.outbox.arrive(attempt)?;
+        // Another session may be another person's.
+        let session =
+            self.sessions.usable(now.monotonic_ms).filter(|session| session.generation == flight.session)?;
         let batch = &self.shared.outbox.entry(flight.entry)?.batch;
+        let ts = (self.shared.clock.server_time_ms(now.wall_ms) / 1_000).clamp(TS_MIN, TS_MAX);
         let mut request = Vec::with_capacity(ENVELOPE_LINE_MAX + body.len());
         seal(&mut request, &session.token, &batch.id, ts, &session.key, body);
+        flight.bytes = request.len();
+        self.shared.outbox.go_on(flight);
         Some(request)
     }
 

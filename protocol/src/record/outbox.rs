@@ -217,12 +217,12 @@ impl Outbox {
         flight.attempt
     }
 
-    /// An attempt whose outcome is not known.
-    pub(super) fn flight(&self, attempt: u32) -> Option<Flight> {
-        self.flights.iter().find(|flight| flight.attempt == attempt).copied()
+    /// Puts back an attempt that is under way after all.
+    pub(super) fn go_on(&mut self, flight: Flight) {
+        self.flights.push(flight);
     }
 
-    /// Takes back an attempt whose outcome is known.
+    /// Takes out an attempt, because its outcome is known or to change it.
     pub(super) fn arrive(&mut self, attempt: u32) -> Option<Flight> {
         let at = self.flights.iter().position(|flight| flight.attempt == attempt)?;
         Some(self.flights.swap_remove(at))
