@@ -32,7 +32,7 @@ function toTextOfAnyLength(value: unknown): string | undefined {
 }
 
 /** The JSON text of an object with `members`, of which those that are undefined are left out. */
-export function toObjectText(members: Record<string, unknown>): string {
+export function toObjectText(members: object): string {
   const text = toText(members);
   return text?.[0] === "{" ? text : "{}";
 }

@@ -67,16 +67,7 @@ export class Engine implements PersistenceHost {
     this.#url = endpointUrl(endpoint, "v1/batches");
     this.#provider = provider;
     this.#changed = changed;
-    const watch = {
-      hidden: () => this.#sendAtExit(),
-      leaving: (kept: boolean) => {
-        this.#isLeaving = true;
-        this.#sendAtExit();
-        this.#persistence?.leave(kept);
-      },
-      back: () => this.#comeBack(),
-    };
-    watchPage(watch, this.#closed.signal);
+    this.#watchPage();
   }
 
   /** Begins to send; with `persistence`, what is recorded outlives the page. */
@@ -88,29 +79,29 @@ export class Engine implements PersistenceHost {
 
   /** A writer's handle, or -1 if `execution` is no execution id or nothing is recorded. */
   open(execution: string, role: number): number {
-    return this.#state === "recording" ? (this.ask((core) => core.wasm.open(core.pass(execution), role)) ?? -1) : -1;
+    return this.#state === "recording" ? (this.ask((core) => core.raw.open(core.pass(execution), role)) ?? -1) : -1;
   }
 
   /** The weight of an execution in statistics. */
   rate(handle: number): number {
-    return this.ask((core) => core.wasm.held(handle)) ? 0 : this.sampled;
+    return this.ask((core) => core.raw.held(handle)) ? 0 : this.sampled;
   }
 
   /** The execution ends: whether it is wanted, where that was to be decided now. */
   decide(handle: number, isWanted: boolean): void {
-    this.ask((core) => core.wasm.decide(handle, isWanted));
+    this.ask((core) => core.raw.decide(handle, isWanted));
   }
 
   /** The writer ends, the execution does not. */
   leave(handle: number): void {
-    this.ask((core) => core.wasm.leave(handle));
+    this.ask((core) => core.raw.leave(handle));
     this.#pumpSoon();
   }
 
   /** Records one event; `fields` is the text of its JSON object. */
   record(handle: number, event: number, fields: string): void {
     if (this.#state !== "recording") return this.#countUnrecorded(`recorder_${this.#state}`);
-    if (this.ask((core) => core.wasm.record(handle, event, core.pass(fields)))) this.#pumpSoon();
+    if (this.ask((core) => core.raw.record(handle, event, core.pass(fields)))) this.#pumpSoon();
   }
 
   /** Without consent nothing is recorded, and nothing recorded is kept. */
@@ -121,7 +112,7 @@ export class Engine implements PersistenceHost {
     this.#requests.abort();
     this.#requests = new AbortController();
     this.#unannounced.clear();
-    this.ask((core) => core.wasm.purge(core.pass("consent_withdrawn")));
+    this.ask((core) => core.raw.purge(core.pass("consent_withdrawn")));
     forgetInstall();
     this.#clearStore();
     this.pump();
@@ -142,7 +133,7 @@ export class Engine implements PersistenceHost {
 
   /** Sends all there is; resolves when it has its fate, nothing more can happen, or time is up. */
   flush(timeoutMs: number): Promise<Counts> {
-    const mark = this.ask((core) => core.wasm.flush()) ?? 0;
+    const mark = this.ask((core) => core.raw.flush()) ?? 0;
     return new Promise((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -152,7 +143,7 @@ export class Engine implements PersistenceHost {
       // Unlike the recorder's other timers this one keeps Node running: somebody waits.
       const timer = setTimeout(finish, timeoutMs);
       const check = (): void => {
-        if (this.ask((core) => core.wasm.settled(mark)) ?? true) finish();
+        if (this.ask((core) => core.raw.settled(mark)) ?? true) finish();
       };
       this.#flushes.add(check);
       this.pump();
@@ -178,7 +169,7 @@ export class Engine implements PersistenceHost {
 
   lost(error: unknown): void {
     this.#persistence = undefined;
-    this.#note(`storage: ${error instanceof Error ? error.message : error}`);
+    this.#note(error, "storage: ");
   }
 
   close(): void {
@@ -207,7 +198,7 @@ export class Engine implements PersistenceHost {
     this.#isPumpDue = false;
     clearTimeout(this.#timer);
     for (;;) {
-      const next = this.#state === "no_consent" ? -Infinity : (this.ask((core) => core.wasm.next()) ?? -Infinity);
+      const next = this.#state === "no_consent" ? -Infinity : (this.ask((core) => core.raw.next()) ?? -Infinity);
       if (next === SEND) {
         this.#send(true);
         // A request takes the page's thread a millisecond: one a task.
@@ -240,6 +231,7 @@ export class Engine implements PersistenceHost {
     const { id, keepalive, body } = attempt;
     const go = (packed = body): void => {
       if (!this.#packing.delete(id)) return;
+      clearTimeout(timer);
       const request = this.ask((core) => core.seal(id, packed.length < body.length ? packed : body));
       if (!request) return this.#pumpSoon();
       void send(this.#url, request, keepalive, this.#requests.signal).then((reply) => {
@@ -248,10 +240,10 @@ export class Engine implements PersistenceHost {
         else this.#settle(id, reply);
       });
     };
+    const timer = later(PACK_MAX_MS, go);
     this.#packing.set(id, go);
-    if (!hasTime || body.length < PACK_MIN) return go();
-    gzip(body).then(go, () => go());
-    later(PACK_MAX_MS, go);
+    if (hasTime && body.length >= PACK_MIN) gzip(body).then(go, () => go());
+    else go();
   }
 
   #settle(attempt: number, reply: Reply): void {
@@ -270,19 +262,37 @@ export class Engine implements PersistenceHost {
       if (accepted) this.#persistence?.signedIn(owners.split("\n", 1)[0]!);
       else this.#note("session unusable");
     } catch (error) {
-      this.#note(`session: ${error instanceof Error ? error.message : error}`);
+      this.#note(error, "session: ");
     }
-    if (!accepted) this.ask((core) => core.wasm.renewal_failed());
+    if (!accepted) this.ask((core) => core.raw.renewal_failed());
     this.pump();
   }
 
   /** Everything synchronously: what is not begun when this returns may never be. */
   #sendAtExit(): void {
-    this.#announceAll(() => true);
-    this.ask((core) => core.wasm.flush());
+    this.#announce(Infinity);
+    this.ask((core) => core.raw.flush());
     this.#persistence?.spill();
     for (const go of this.#packing.values()) go();
-    while (this.ask((core) => core.wasm.next_at_exit())) this.#send(false);
+    while (this.ask((core) => core.raw.next_at_exit())) this.#send(false);
+  }
+
+  /**
+   * Acts when the page may be about to end. `pagehide` and `pageshow` reach the window; `visibilitychange`
+   * reaches the document, by way of the window. Captured, so as to come before the page's own listeners: between two
+   * listeners promises settle.
+   */
+  #watchPage(): void {
+    if (typeof document === "undefined") return;
+    const on = (type: string, listener: (isKept: boolean) => unknown): void =>
+      addEventListener(type, (event) => listener((event as PageTransitionEvent).persisted), { capture: true, signal: this.#closed.signal });
+    on("pagehide", (isKept) => {
+      this.#isLeaving = true;
+      this.#sendAtExit();
+      this.#persistence?.leave(isKept);
+    });
+    on("pageshow", (isKept) => isKept && this.#comeBack());
+    on("visibilitychange", () => document.visibilityState === "hidden" && this.#sendAtExit());
   }
 
   /** The page was kept and is shown again: what it never heard of has failed, as far as it knows. */
@@ -294,14 +304,14 @@ export class Engine implements PersistenceHost {
 
   #announceSteps(): void {
     this.#announceTimer = undefined;
-    const before = performance.now() - ANNOUNCE_AFTER_MS;
-    this.#announceAll((step) => step.startedAt <= before);
+    this.#announce(performance.now() - ANNOUNCE_AFTER_MS);
     if (this.#unannounced.size) this.#announceTimer = later(ANNOUNCE_EVERY_MS, () => this.#announceSteps());
   }
 
-  #announceAll(isDue: (step: RunningStep) => boolean): void {
+  /** Announces the steps that have begun by then. */
+  #announce(begun: number): void {
     for (const step of this.#unannounced) {
-      if (!isDue(step)) continue;
+      if (step.startedAt > begun) continue;
       this.#unannounced.delete(step);
       step.announce();
     }
@@ -322,8 +332,8 @@ export class Engine implements PersistenceHost {
     this.#uncounted[reason] = (this.#uncounted[reason] ?? 0) + 1;
   }
 
-  #note(error: unknown): void {
-    this.#lastError = String(error);
+  #note(error: unknown, where = ""): void {
+    this.#lastError = where && error instanceof Error ? where + error.message : where + error;
   }
 }
 
@@ -373,24 +383,22 @@ function readJson(text: string): ReplyBody {
   }
 }
 
-/** The reply's members, of which none is believed to have its type. */
+/** The reply's members, of which none is believed to have its type: what should be a number is used as one, be it NaN. */
 interface ReplyBody {
   code?: unknown;
-  server_time?: unknown;
-  rejected?: unknown;
+  server_time?: number | null;
+  rejected?: number;
   verdicts?: unknown;
-  stored?: { sha256?: unknown } | null;
-  retry_after_s?: unknown;
-  stop_until?: unknown;
+  retry_after_s?: number;
+  stop_until?: number;
 }
 
-function readBody(body: ReplyBody): Partial<Reply> {
-  const verdicts: { reason?: unknown }[] = Array.isArray(body.verdicts) ? body.verdicts : [];
+function readBody({ code, server_time, rejected = 0, verdicts }: ReplyBody): Partial<Reply> {
   return {
-    code: String(body.code ?? "").split("\n", 1)[0]!,
-    server_time: Number(body.server_time ?? -1),
-    rejected: Number(body.rejected ?? 0),
-    reasons: verdicts.map((verdict) => String(verdict?.reason)),
+    code: String(code ?? "").split("\n", 1)[0]!,
+    server_time: server_time ?? -1,
+    rejected,
+    reasons: Array.isArray(verdicts) ? verdicts.map((verdict?: { reason?: unknown }) => String(verdict?.reason)) : [],
   };
 }
 
@@ -399,31 +407,8 @@ function retryAfterMs(response: Response, body: ReplyBody): number {
   const header = response.headers.get("retry-after") ?? "";
   const asked = [
     Number(header) * 1_000 || Date.parse(header) - Date.now(),
-    Number(body.retry_after_s) * 1_000,
-    Number(body.stop_until) - Number(body.server_time),
+    body.retry_after_s! * 1_000,
+    body.stop_until! - body.server_time!,
   ];
   return Math.max(-1, ...asked.filter((ms) => ms >= 0));
-}
-
-/** What a page goes through, as far as it matters here. */
-interface PageWatch {
-  hidden(): void;
-  /** It may come back if it is `kept` (in the back/forward cache). */
-  leaving(kept: boolean): void;
-  /** It was kept and is back. */
-  back(): void;
-}
-
-/**
- * Calls back when the page may be about to end. `pagehide` and `pageshow` reach the window; `visibilitychange`
- * reaches the document, by way of the window. Captured, so as to come before the page's own listeners: between two
- * listeners promises settle.
- */
-function watchPage(watch: PageWatch, stopped: AbortSignal): void {
-  if (typeof document === "undefined") return;
-  const on = (type: string, listener: (persisted: boolean) => unknown): void =>
-    addEventListener(type, (event) => listener((event as PageTransitionEvent).persisted), { capture: true, signal: stopped });
-  on("pagehide", (persisted) => watch.leaving(persisted));
-  on("pageshow", (persisted) => persisted && watch.back());
-  on("visibilitychange", () => document.visibilityState === "hidden" && watch.hidden());
 }

@@ -186,16 +186,22 @@ impl Recorder {
     /// The request of an attempt, signed now: the time is the attempt's, `body` the batch's, as it is or packed by the host as
     /// gzip (SPEC.md, "Body"). `None` if it cannot be sent any more; then the attempt is over, and its batch goes out with another.
     pub fn seal(&mut self, attempt: u32, body: &[u8], now: Moment) -> Option<Vec<u8>> {
-        let mut flight = self.shared.outbox.arrive(attempt)?;
+        let request = self.request(attempt, body, now);
+        if request.is_none() {
+            self.shared.outbox.arrive(attempt);
+        }
+        request
+    }
+
+    fn request(&mut self, attempt: u32, body: &[u8], now: Moment) -> Option<Vec<u8>> {
+        let (flight, batch) = self.shared.outbox.flight(attempt)?;
         // Another session may be another person's.
         let session =
             self.sessions.usable(now.monotonic_ms).filter(|session| session.generation == flight.session)?;
-        let batch = &self.shared.outbox.entry(flight.entry)?.batch;
         let ts = (self.shared.clock.server_time_ms(now.wall_ms) / 1_000).clamp(TS_MIN, TS_MAX);
         let mut request = Vec::with_capacity(ENVELOPE_LINE_MAX + body.len());
         seal(&mut request, &session.token, &batch.id, ts, &session.key, body);
         flight.bytes = request.len();
-        self.shared.outbox.go_on(flight);
         Some(request)
     }
 

@@ -16,7 +16,6 @@ pub(super) struct MessageTable {
 }
 
 struct Message {
-    hash: u32,
     /// Number of the `msg` event that carries it.
     n: u64,
     /// `None` once that event is lost.
@@ -30,8 +29,7 @@ impl MessageTable {
         if self.messages.get(expected).is_some_and(is) {
             return Some(expected);
         }
-        let hash = fnv1a(text);
-        self.messages.iter().position(|message| message.hash == hash && is(message))
+        self.messages.iter().position(is)
     }
 
     /// The index that the next new message gets.
@@ -41,7 +39,7 @@ impl MessageTable {
 
     /// Takes in a message that event `n` carries.
     pub(super) fn add(&mut self, text: &[u8], n: u64) {
-        self.messages.push(Message { hash: fnv1a(text), n, text: Some(text.into()) });
+        self.messages.push(Message { n, text: Some(text.into()) });
     }
 
     /// Forgets the messages of events that are lost.
@@ -122,11 +120,6 @@ impl Ranges {
         line::text(&mut self.text, "]");
         self.count = 0;
     }
-}
-
-/// FNV-1a, 32 bits: only sorts out candidates, the texts decide.
-fn fnv1a(text: &[u8]) -> u32 {
-    text.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]

@@ -11,13 +11,13 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// The digest of a body, as base64url; empty if there is none.
-pub(super) type Prev = Text<43>;
+pub(super) type Prev = Text;
 
 /// What `prev` says of a body.
 pub(super) fn prev_of(body: &[u8]) -> Prev {
     let mut text = Vec::new();
     BodyDigest::of(body).push_base64url(&mut text);
-    Prev::parse(&text, 0).unwrap_or(Prev::EMPTY)
+    Prev::parse(&text, 0, 43).unwrap_or(Prev::EMPTY)
 }
 
 /// A stretch of a writer's sequence: one that is cut, or the one that is being filled. Everything about it that must survive for it
@@ -217,12 +217,14 @@ impl Outbox {
         flight.attempt
     }
 
-    /// Puts back an attempt that is under way after all.
-    pub(super) fn go_on(&mut self, flight: Flight) {
-        self.flights.push(flight);
+    /// An attempt whose outcome is not known, and its batch.
+    pub(super) fn flight(&mut self, attempt: u32) -> Option<(&mut Flight, &Batch)> {
+        let flight = self.flights.iter_mut().find(|flight| flight.attempt == attempt)?;
+        let entry = self.entries.iter().find(|entry| entry.key == flight.entry)?;
+        Some((flight, &entry.batch))
     }
 
-    /// Takes out an attempt, because its outcome is known or to change it.
+    /// Takes back an attempt whose outcome is known.
     pub(super) fn arrive(&mut self, attempt: u32) -> Option<Flight> {
         let at = self.flights.iter().position(|flight| flight.attempt == attempt)?;
         Some(self.flights.swap_remove(at))

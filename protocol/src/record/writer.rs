@@ -305,7 +305,7 @@ impl Writer {
         let n = self.batch.end();
         line::begin(&mut text, event.as_str(), n);
         if !fields.members().is_empty() {
-            text.push(b',');
+            line::text(&mut text, ",");
             text.extend_from_slice(fields.members());
         }
         if event == EventType::End {
@@ -334,13 +334,13 @@ impl Writer {
         let mut value = Vec::with_capacity(message.len() + LINE_OVERHEAD);
         line::text(&mut value, "{\"v\":");
         value.extend_from_slice(message);
-        value.push(b'}');
+        line::text(&mut value, "}");
         // A message is an object, so a marker can stand for it as a whole: this always fits.
         shorten(&mut value, LINE_MAX - LINE_OVERHEAD);
         let mut text = Vec::with_capacity(value.len() + LINE_OVERHEAD);
         line::begin(&mut text, "msg", n);
         line::number_member(&mut text, "i", index as u64);
-        text.push(b',');
+        line::text(&mut text, ",");
         text.extend_from_slice(&value[1..value.len() - 1]);
         line::end(&mut text);
         self.messages.add(message, n);

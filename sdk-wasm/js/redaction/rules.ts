@@ -3,7 +3,7 @@
 
 import type { RedactableEvent, RedactionKind, RedactionOptions, RedactionRules } from "../types.js";
 import { EVENT } from "../core.js";
-import { type Contents, frame, markOf, type Marks, type Redact, redactEach } from "./redaction.js";
+import { type Contents, frame, join, markOf, type Marks, type Redact } from "./redaction.js";
 
 const EVENT_NAMES = Object.keys(EVENT);
 
@@ -62,8 +62,8 @@ export class Rules implements RedactionRules {
 
   /** As {@link Redaction.event}; `redact` takes out the secrets that the rules leave. */
   event(type: number, bare: string, contents: Contents, marks: Marks, redact: Redact): string {
-    if (this.#isIdle) return redactEach(bare, contents, redact);
-    const fields = this.#askHook(EVENT_NAMES[type]!, JSON.parse(redactEach(bare, contents, (json) => json)));
+    if (this.#isIdle) return redact(join(bare, contents), bare.length);
+    const fields = this.#askHook(EVENT_NAMES[type]!, JSON.parse(join(bare, contents)));
     if (!fields) return frame(type, bare, "!");
     const mark = (kind: string, value: Json): string => markOf(marks, kind, typeof value === "string" ? value : JSON.stringify(value));
     const allowed: string[] = [];
@@ -73,8 +73,8 @@ export class Rules implements RedactionRules {
       texts[name] = JSON.stringify(rest[name]);
       delete rest[name];
     }
-    const text = redactEach(JSON.stringify(rest), texts, redact);
-    return text.replace(/\{"\$allow":(\d+)\}/g, (_, index) => allowed[index]!);
+    const own = JSON.stringify(rest);
+    return redact(join(own, texts), own.length).replace(/\{"\$allow":(\d+)\}/g, (_, index) => allowed[index]!);
   }
 
   #askHook(type: string, fields: Fields): Fields | null {
