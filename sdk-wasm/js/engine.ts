@@ -45,7 +45,8 @@ export class Engine implements PersistenceHost {
   readonly #closed = new AbortController();
   #state: RecorderStatus["state"] = "recording";
   #lastError: string | null = null;
-  #lastStatus = "";
+  /** The status as it was told last; none while nobody wants to be told, lest every page pay for it. */
+  #lastStatus: string | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #announceTimer: ReturnType<typeof setTimeout> | undefined;
   #isPumpDue = false;
@@ -163,6 +164,11 @@ export class Engine implements PersistenceHost {
     return { state: this.#state, storage: this.#persistence ? "durable" : "memory", last_error: this.#lastError, ...this.counts() };
   }
 
+  /** From now on somebody wants to be told of changes. */
+  watch(): void {
+    this.#lastStatus ??= JSON.stringify(this.status());
+  }
+
   isAwaited(): boolean {
     return this.#flushes.size > 0;
   }
@@ -219,9 +225,10 @@ export class Engine implements PersistenceHost {
   }
 
   #tellStatus(): void {
-    const status = JSON.stringify(this.status());
-    if (status !== this.#lastStatus) this.#changed();
-    this.#lastStatus = status;
+    const last = this.#lastStatus;
+    if (last === undefined) return;
+    this.#lastStatus = JSON.stringify(this.status());
+    if (this.#lastStatus !== last) this.#changed();
   }
 
   /** Sends the attempt that the core has made ready: as gzip where there is time for that and it pays. */
@@ -343,9 +350,10 @@ async function gzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuf
   return new Uint8Array(await packed.arrayBuffer());
 }
 
+const NO_REPLY: Reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], round_trip_ms: 0 };
+
 async function send(url: URL, body: BodyInit, keepalive: boolean, ended: AbortSignal): Promise<Reply> {
   const sentAt = performance.now();
-  const reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], round_trip_ms: 0 };
   try {
     const response = await fetch(url, {
       method: "POST",
@@ -359,9 +367,18 @@ async function send(url: URL, body: BodyInit, keepalive: boolean, ended: AbortSi
     });
     const round_trip_ms = performance.now() - sentAt;
     const answer = readJson(await response.text());
-    return { ...reply, ...readBody(answer), status: response.status, round_trip_ms, retry_after_ms: retryAfterMs(response, answer) };
+    const { code, server_time, rejected = 0, verdicts } = answer;
+    return {
+      status: response.status,
+      code: String(code ?? "").split("\n", 1)[0]!,
+      server_time: server_time ?? -1,
+      retry_after_ms: retryAfterMs(response, answer),
+      rejected,
+      reasons: Array.isArray(verdicts) ? verdicts.map((verdict?: { reason?: unknown }) => String(verdict?.reason)) : [],
+      round_trip_ms,
+    };
   } catch {
-    return reply;
+    return NO_REPLY;
   }
 }
 
@@ -391,15 +408,6 @@ interface ReplyBody {
   verdicts?: unknown;
   retry_after_s?: number;
   stop_until?: number;
-}
-
-function readBody({ code, server_time, rejected = 0, verdicts }: ReplyBody): Partial<Reply> {
-  return {
-    code: String(code ?? "").split("\n", 1)[0]!,
-    server_time: server_time ?? -1,
-    rejected,
-    reasons: Array.isArray(verdicts) ? verdicts.map((verdict?: { reason?: unknown }) => String(verdict?.reason)) : [],
-  };
 }
 
 /** The longest of the times that the server asks to be left alone, or -1. */

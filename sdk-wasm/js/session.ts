@@ -25,7 +25,7 @@ export function secureUrl(url: string | URL, base: string | URL | undefined = gl
   const parsed = new URL(url, base);
   const isLocal = parsed.protocol === "http:" && LOCAL_HOSTS.includes(parsed.hostname);
   if (parsed.protocol !== "https:" && !isLocal) {
-    throw new TypeError(`stepseal: ${parsed.origin} is refused: recordings travel by https: only (http: to localhost)`);
+    throw new TypeError(`stepseal: ${parsed.origin} is refused: only https:, or http: to localhost`);
   }
   return parsed;
 }

@@ -351,6 +351,18 @@ test("flush says what still waits when its time is up, and it arrives later", as
   assert.equal(collector.received.length, 1);
 });
 
+test("who listens late hears of what changes from then on", async () => {
+  const recorder = await start();
+  await recordOne(recorder);
+  let heard = 0;
+  recorder.addEventListener("statuschange", () => heard++);
+  recorder.consent(true);
+  assert.equal(heard, 0);
+  await recordOne(recorder);
+  assert.ok(heard > 0);
+  assert.equal(recorder.status.stored, 4);
+});
+
 test("flush without anything to send resolves at once", async () => {
   assert.deepEqual(await (await start()).flush(), all(0));
 });

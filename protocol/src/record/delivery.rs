@@ -199,7 +199,7 @@ impl Recorder {
         let session =
             self.sessions.usable(now.monotonic_ms).filter(|session| session.generation == flight.session)?;
         let ts = (self.shared.clock.server_time_ms(now.wall_ms) / 1_000).clamp(TS_MIN, TS_MAX);
-        let mut request = Vec::with_capacity(ENVELOPE_LINE_MAX + body.len());
+        let mut request = Vec::new();
         seal(&mut request, &session.token, &batch.id, ts, &session.key, body);
         flight.bytes = request.len();
         Some(request)
