@@ -24,7 +24,7 @@ const ENTRIES = {
 };
 
 /** Properties that only the SDK's own modules see and whose names nobody else has: they are shortened. */
-const INTERNAL = /^(raw|watch|sampled|renewable|round_trip_ms|pump|counts|stepStarted|stepEnded|isAwaited|takeTurn|yieldTurn|comeBack|signedIn|announce|soFar|startedAt|setNote|queues|endOfString|maxEvents|maxBytes|maxWaitMs|spill)$/;
+const INTERNAL = /^(raw|ask|pass|scan|watch|sampled|renewable|round_trip_ms|pump|counts|stepStarted|stepEnded|isAwaited|takeTurn|yieldTurn|comeBack|signedIn|announce|soFar|startedAt|setNote|queues|endOfString|maxEvents|maxBytes|maxWaitMs|spill)$/;
 
 /** SHA-256 as a loop: a quarter of the unrolled one's size. Only here, so that the worker keeps the faster one. Nothing
  * here recurses, so that a page need not give a megabyte for a stack. */

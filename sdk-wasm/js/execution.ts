@@ -1,6 +1,6 @@
 // Executions and steps as handles.
 
-import { membersOf, toName, toObjectText, toText } from "./capture.js";
+import { membersOf, membersOfError, toName, toObjectText, toText } from "./capture.js";
 import { EVENT, ROLE } from "./core.js";
 import type { Engine } from "./engine.js";
 import { randomHex } from "./random.js";
@@ -298,7 +298,7 @@ function cancellation(reason: string | undefined): RecordedError | undefined {
 /** Anything may be thrown, and asking it what it is may throw again. */
 function describeError(error: unknown): RecordedError {
   try {
-    if (error instanceof Error) return { type: error.name, message: error.message, stack: error.stack };
+    if (error instanceof Error) return membersOfError(error);
     return { type: typeof error, message: typeof error === "object" ? (toText(error) ?? "") : String(error) };
   } catch {
     return { type: "unknown", message: "" };

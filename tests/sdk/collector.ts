@@ -1,11 +1,11 @@
 // A server that keeps what the SDK sends, answers as it is told, and believes no signature.
 
 import assert from "node:assert/strict";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { gunzipSync } from "node:zlib";
 import { session as mint } from "../client/batches.ts";
 import { sessionKey, sha256, sign, type Claims } from "../client/keys.ts";
+import { bodyOf, listen, type LoopbackServer } from "../fixtures/loopback-server.ts";
 
 export const PROJECT_SECRET = new Uint8Array(32).map((_, index) => 100 - index);
 
@@ -43,7 +43,7 @@ export type Answer = { status: number; json?: object; headers?: Record<string, s
 const STORED: Answer = { status: 200, json: { code: "stored", rejected: 0 } };
 
 export class Collector {
-  readonly #server: Server;
+  #server!: LoopbackServer;
   readonly received: Received[] = [];
   /** Answers to the next batches, in order. */
   answers: (Answer | ((batch: Received) => Answer))[] = [];
@@ -53,25 +53,20 @@ export class Collector {
   other: (request: IncomingMessage, body: string) => Answer & { text?: string } = () => ({ status: 404 });
   #waiting: (() => void)[] = [];
 
-  private constructor(server: Server) {
-    this.#server = server;
-  }
+  private constructor() {}
 
   static async start(): Promise<Collector> {
-    const server = createServer();
-    const collector = new Collector(server);
-    server.on("request", (request, response) => collector.#serve(request, response));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const collector = new Collector();
+    collector.#server = await listen((request, response) => void collector.#serve(request, response));
     return collector;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return this.#server.url;
   }
 
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+  stop(): Promise<void> {
+    return this.#server.stop();
   }
 
   /** Forgets everything. */
@@ -118,9 +113,7 @@ export class Collector {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const body = Buffer.concat(chunks);
+    const body = await bodyOf(request);
     if (request.url !== "/v1/batches") {
       const answer = this.other(request, body.toString());
       const type = answer.text === undefined ? "application/json" : "text/html";

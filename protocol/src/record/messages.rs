@@ -6,7 +6,6 @@
 
 use super::json::{end_of_value, member};
 use super::line;
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -18,14 +17,14 @@ pub(super) struct MessageTable {
 struct Message {
     /// Number of the `msg` event that carries it.
     n: u64,
-    /// `None` once that event is lost.
-    text: Option<Box<[u8]>>,
+    /// Empty once that event is lost.
+    text: Vec<u8>,
 }
 
 impl MessageTable {
     /// The index of `text`, tried first at `expected`: histories come in order.
     pub(super) fn index_of(&self, text: &[u8], expected: usize) -> Option<usize> {
-        let is = |message: &Message| message.text.as_deref() == Some(text);
+        let is = |message: &Message| message.text == text;
         if self.messages.get(expected).is_some_and(is) {
             return Some(expected);
         }
@@ -39,13 +38,13 @@ impl MessageTable {
 
     /// Takes in a message that event `n` carries.
     pub(super) fn add(&mut self, text: &[u8], n: u64) {
-        self.messages.push(Message { n, text: Some(text.into()) });
+        self.messages.push(Message { n, text: text.to_vec() });
     }
 
     /// Forgets the messages of events that are lost.
     pub(super) fn forget(&mut self, events: &Range<u64>) {
         for message in self.messages.iter_mut().filter(|message| events.contains(&message.n)) {
-            message.text = None;
+            message.text = Vec::new();
         }
     }
 }

@@ -1,8 +1,8 @@
 // Serves the pages of the benchmark, takes in what every recorder sends, and counts it.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { gunzipSync } from "node:zlib";
+import { bodyOf, listen, type LoopbackServer } from "../../fixtures/loopback-server.ts";
 
 /** Cross-origin isolation makes the page's clock 20 times as fine. */
 const ISOLATION = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp", "cross-origin-resource-policy": "same-origin" };
@@ -13,30 +13,26 @@ const TYPES: Record<string, string> = { js: "text/javascript", wasm: "applicatio
 export type Taken = { requests: number; bytes: number; steps: number };
 
 export class Sink {
-  readonly #server: Server;
+  #server!: LoopbackServer;
   readonly #files: Map<string, Uint8Array>;
   #bodies: Buffer[] = [];
 
-  private constructor(server: Server, files: Map<string, Uint8Array>) {
-    this.#server = server;
+  private constructor(files: Map<string, Uint8Array>) {
     this.#files = files;
   }
 
   static async start(files: Map<string, Uint8Array>): Promise<Sink> {
-    const server = createServer();
-    const sink = new Sink(server, files);
-    server.on("request", (request, response) => sink.#answer(request, response));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const sink = new Sink(files);
+    sink.#server = await listen((request, response) => void sink.#answer(request, response));
     return sink;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return this.#server.url;
   }
 
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+  stop(): Promise<void> {
+    return this.#server.stop();
   }
 
   /** What has come since the last call; reading it waits until nobody measures. */
@@ -51,9 +47,8 @@ export class Sink {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.method === "GET") return this.#serve(request.url!.slice(1), response);
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    if (request.method === "POST") this.#bodies.push(Buffer.concat(chunks));
+    const body = await bodyOf(request);
+    if (request.method === "POST") this.#bodies.push(body);
     response.writeHead(200, { "content-type": "application/json", ...CORS });
     response.end(JSON.stringify({ code: "stored", rejected: 0, server_time: Date.now() }));
   }
