@@ -24,7 +24,7 @@ const ENTRIES = {
 };
 
 /** Properties that only the SDK's own modules see and whose names nobody else has: they are shortened. */
-const INTERNAL = /^(sampled|renewable|round_trip_ms|leaving|pump|counts|stepStarted|stepEnded|isAwaited|takeTurn|yieldTurn|comeBack|signedIn|announce|runningTexts|startedAt|setNote|queues|endOfString|maxEvents|maxBytes|maxWaitMs|spill)$/;
+const INTERNAL = /^(raw|ask|pass|scan|watch|sampled|renewable|round_trip_ms|pump|counts|stepStarted|stepEnded|isAwaited|takeTurn|yieldTurn|comeBack|signedIn|announce|soFar|startedAt|setNote|queues|endOfString|maxEvents|maxBytes|maxWaitMs|spill)$/;
 
 /** SHA-256 as a loop: a quarter of the unrolled one's size. Only here, so that the worker keeps the faster one. Nothing
  * here recurses, so that a page need not give a megabyte for a stack. */
@@ -98,7 +98,7 @@ async function bundle(name) {
   }).catch(fail);
   // What a page's bundler would do, and some more: names that only the SDK sees, and what terser finds beyond esbuild.
   const { minify } = await import("terser");
-  const { code } = await minify(bundled.outputFiles[0].text, { module: true, ecma: 2020, compress: { passes: 3 } }).catch(fail);
+  const { code } = await minify(bundled.outputFiles[0].text, { module: true, ecma: 2020, compress: { passes: 3, reduce_funcs: false } }).catch(fail);
   writeFileSync(join(PACKAGE, `${name}.js`), code ?? "");
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
         message.extend_from_slice(part);
     }
     // Padding (section 5.1.1): one bit, zeros, the length in bits, to a multiple of 64 bytes.
-    message.push(0x80);
+    message.extend_from_slice(&[0x80]);
     message.resize((len + 8) / 64 * 64 + 56, 0);
     message.extend_from_slice(&(len as u64 * 8).to_be_bytes());
     let mut state = INITIAL;

@@ -40,11 +40,11 @@ pub(crate) fn push_base64(out: &mut Vec<u8>, bytes: &[u8], url: bool) {
         held += 8;
         while held >= 6 {
             held -= 6;
-            out.push(base64_digit(bits >> held, url));
+            out.extend_from_slice(&[base64_digit(bits >> held, url)]);
         }
     }
     if held > 0 {
-        out.push(base64_digit(bits << (6 - held), url));
+        out.extend_from_slice(&[base64_digit(bits << (6 - held), url)]);
         if !url {
             out.extend_from_slice(if held == 4 { b"=" } else { b"==" });
         }
@@ -66,7 +66,7 @@ fn base64_digit(bits: u32, url: bool) -> u8 {
 pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes {
         for digit in [byte >> 4, byte & 15] {
-            out.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+            out.extend_from_slice(&[if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }]);
         }
     }
 }

@@ -16,10 +16,10 @@ const SEALED_V1: &str = "b1";
 pub fn seal(out: &mut Vec<u8>, token: &str, batch_id: &BatchId, ts: u64, key: &SessionKey, body: &[u8]) {
     for part in [SEALED_V1.as_bytes(), token.as_bytes(), batch_id.as_bytes(), decimal(ts, &mut [0; 20])] {
         out.extend_from_slice(part);
-        out.push(b' ');
+        out.extend_from_slice(b" ");
     }
     key.push_signature(out, batch_id, ts, body);
-    out.push(b'\n');
+    out.extend_from_slice(b"\n");
     out.extend_from_slice(body);
 }
 

@@ -15,36 +15,33 @@ pub struct InvalidId {
     pub grammar: &'static str,
 }
 
-/// Copies an identifier of at least `min` characters; gives how long it is. One function for all lengths, because
-/// the page pays for each.
-#[inline(never)]
-fn fill(into: &mut [u8], text: &[u8], min: usize) -> Option<u8> {
-    if text.len() < min || text.len() > into.len() {
-        return None;
-    }
-    for (into, byte) in into.iter_mut().zip(text) {
-        if !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
-            return None;
-        }
-        *into = *byte;
-    }
-    u8::try_from(text.len()).ok()
-}
+/// The longest identifier.
+const LEN_MAX: usize = 64;
 
-/// Up to `N` bytes of an identifier in place: they are copied and compared all the time.
+/// An identifier in place, because they are copied and compared all the time. One type for all lengths, because the page pays
+/// for each.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Text<const N: usize> {
-    bytes: [u8; N],
+pub(crate) struct Text {
+    bytes: [u8; LEN_MAX],
     len: u8,
 }
 
-impl<const N: usize> Text<N> {
-    pub(crate) const EMPTY: Self = Self { bytes: [0; N], len: 0 };
+impl Text {
+    pub(crate) const EMPTY: Self = Self { bytes: [0; LEN_MAX], len: 0 };
 
-    /// `None` if there are fewer than `min` characters, more than `N`, or others than the grammar's.
-    pub(crate) fn parse(text: &[u8], min: usize) -> Option<Self> {
-        let mut parsed = Self::EMPTY;
-        parsed.len = fill(&mut parsed.bytes, text, min)?;
+    /// `None` if there are fewer than `min` characters, more than `max`, or others than the grammar's.
+    #[inline(never)]
+    pub(crate) fn parse(text: &[u8], min: usize, max: usize) -> Option<Self> {
+        if text.len() < min || text.len() > max {
+            return None;
+        }
+        let mut parsed = Self { len: u8::try_from(text.len()).ok()?, ..Self::EMPTY };
+        for (into, byte) in parsed.bytes.iter_mut().zip(text) {
+            if !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+                return None;
+            }
+            *into = *byte;
+        }
         Some(parsed)
     }
 
@@ -61,7 +58,7 @@ macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $what:literal, $min:literal..=$max:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Text<$max>);
+        pub struct $name(Text);
 
         impl $name {
             /// Accepts `text` if it fits the grammar.
@@ -76,7 +73,7 @@ macro_rules! identifier {
             /// The same, for those who need not say what is wrong.
             #[inline]
             pub fn read(text: &[u8]) -> Option<Self> {
-                Text::parse(text, $min).map(Self)
+                Text::parse(text, $min, $max).map(Self)
             }
 
             /// The identifier as it stands on the wire.

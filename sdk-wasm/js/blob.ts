@@ -1,5 +1,6 @@
 // Bytes as they are recorded: never their content.
 
+import { base64url } from "./base64url.js";
 import type { Bytes } from "./types.js";
 
 /** Stands for a file or other bytes in what is recorded. Made by {@link Recorder.blob}. */
@@ -16,6 +17,6 @@ export const REFERENCE = {};
 export async function refer(data: Blob | Bytes, type?: string): Promise<BlobReference> {
   const blob = new Blob([data as BlobPart], { type: type ?? (data as Partial<Blob>).type });
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
-  const sha256 = btoa(String.fromCharCode(...digest)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
+  const sha256 = base64url(digest);
   return Object.assign(Object.create(REFERENCE), { sha256, bytes: blob.size, type: blob.type });
 }

@@ -35,6 +35,7 @@ interface Exports {
   next(): number;
   next_at_exit(): number;
   attempt(): number;
+  seal(attempt: number, len: number): number;
   settle(
     attempt: number,
     len: number,
@@ -85,11 +86,11 @@ const TEXT_MAX = 1 << 24;
 /** Length of a seed and of a session's key, in bytes. */
 const SECRET_LEN = 32;
 
-/** A sealed batch to be sent. */
+/** A batch to be sealed and sent. */
 export interface Attempt {
   id: number;
   keepalive: boolean;
-  request: Uint8Array<ArrayBuffer>;
+  body: Uint8Array<ArrayBuffer>;
 }
 
 /** What came of an attempt. Times that are not known are -1. */
@@ -106,26 +107,26 @@ export interface Reply {
 /** The recorder's core: decides everything, sees no clock and no network. */
 export class Core {
   /** What takes and gives but numbers is called here. */
-  readonly wasm: Exports;
+  readonly raw: Exports;
   readonly #encoder = new TextEncoder();
 
   constructor(instance: WebAssembly.Instance) {
-    this.wasm = instance.exports as unknown as Exports;
+    this.raw = instance.exports as unknown as Exports;
   }
 
   /** Tells what time it is until the next call. */
   time(): void {
-    this.wasm.time(performance.now(), Date.now());
+    this.raw.time(performance.now(), Date.now());
   }
 
   start({ queue, maxEvents, maxBytes, maxWaitMs, host, rate }: CoreOptions): void {
     const len = this.pass(queue, crypto.getRandomValues(new Uint8Array(SECRET_LEN)));
-    this.wasm.start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
+    this.raw.start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
   }
 
   /** What the store shall change, and the number under which it is saved. */
   changes(): [transaction: number, changes: Change[]] | undefined {
-    const transaction = this.wasm.changes();
+    const transaction = this.raw.changes();
     if (!transaction) return undefined;
     const bytes = this.#output();
     const view = new DataView(bytes.buffer);
@@ -143,30 +144,35 @@ export class Core {
 
   /** Takes over a queue with its entries, in the order of their keys; gives its number. */
   adopt(queue: string, entries: [key: string, value: Uint8Array][]): number {
-    const number = this.wasm.adopt(this.pass(queue));
-    for (const [key, value] of entries) this.wasm.restore(key.length, this.pass(key + decode(value)));
+    const number = this.raw.adopt(this.pass(queue));
+    for (const [key, value] of entries) this.raw.restore(key.length, this.pass(key + decode(value)));
     return number;
   }
 
   /** Whether the session can be used. */
   session(token: string, key: string, owners: string, expiresAt: number, serverTime: number): boolean {
     const secret = Uint8Array.from(atob(key), (unit) => unit.charCodeAt(0));
-    return secret.length === SECRET_LEN && this.wasm.session(this.pass(`${token}\n${owners}`, secret), expiresAt, serverTime) !== 0;
+    return secret.length === SECRET_LEN && this.raw.session(this.pass(`${token}\n${owners}`, secret), expiresAt, serverTime) !== 0;
   }
 
   /** Takes over the attempt that `next` or `next_at_exit` has made ready. */
   attempt(): Attempt {
-    const attempt = this.wasm.attempt();
-    return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, request: this.#output() };
+    const attempt = this.raw.attempt();
+    return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, body: this.#output() };
+  }
+
+  /** The request of an attempt, whose body may have been packed, if it can still be sent. */
+  seal(attempt: number, body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
+    return this.raw.seal(attempt, this.pass("", body)) ? this.#output() : undefined;
   }
 
   settle(attempt: number, reply: Reply): void {
     const len = this.pass([reply.code, ...reply.reasons].join("\n"));
-    this.wasm.settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
+    this.raw.settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
   }
 
   fates(): Counts {
-    this.wasm.fates();
+    this.raw.fates();
     const [stored, rejected, dropped, pending, ...lines] = decode(this.#output()).split("\n");
     const reasons = lines.filter(Boolean).map((line) => [line.slice(line.indexOf(" ") + 1), parseInt(line)]);
     return { stored: +stored!, rejected: +rejected!, dropped: +dropped!, pending: +pending!, reasons: Object.fromEntries(reasons) };
@@ -178,17 +184,17 @@ export class Core {
     // A UTF-16 unit takes at most three bytes.
     const room = secret.length + text.length * 3;
     // First, because it may move the memory.
-    const at = this.wasm.input(room);
-    const into = new Uint8Array(this.wasm.memory.buffer, at, room);
+    const at = this.raw.input(room);
+    const into = new Uint8Array(this.raw.memory.buffer, at, room);
     into.set(secret);
     return secret.length + this.#encoder.encodeInto(text, into.subarray(secret.length)).written;
   }
 
   /** What the last call has made. */
   #output(): Uint8Array<ArrayBuffer> {
-    const { wasm } = this;
-    const at = wasm.output();
-    return new Uint8Array(wasm.memory.buffer as ArrayBuffer).slice(at, at + wasm.output_len());
+    const { raw } = this;
+    const at = raw.output();
+    return new Uint8Array(raw.memory.buffer as ArrayBuffer).slice(at, at + raw.output_len());
   }
 }
 

@@ -1,6 +1,6 @@
 // Drives the core: gives it the clock, does what it asks, tells it what came of it.
 
-import { Core, type Attempt, type Reply, RENEW_SESSION, SEND, TAKE_TURN, YIELD_TURN } from "./core.js";
+import { Core, type Reply, RENEW_SESSION, SEND, TAKE_TURN, YIELD_TURN } from "./core.js";
 import { later } from "./later.js";
 import type { Redaction } from "./redaction/redaction.js";
 import type { Persistence, PersistenceHost } from "./persistence.js";
@@ -11,6 +11,11 @@ import type { Counts, RecorderStatus } from "./types.js";
 const ANNOUNCE_EVERY_MS = 1_000;
 /** Younger ones are left for the next time: most will have ended by then. */
 const ANNOUNCE_AFTER_MS = 500;
+
+/** Smaller batches fit into one packet as they are, in bytes. */
+const PACK_MIN = 1_024;
+/** A batch that is not packed by then goes out as it is, in milliseconds. */
+const PACK_MAX_MS = 1_000;
 
 /** A step that has not ended. */
 export interface RunningStep {
@@ -40,7 +45,8 @@ export class Engine implements PersistenceHost {
   readonly #closed = new AbortController();
   #state: RecorderStatus["state"] = "recording";
   #lastError: string | null = null;
-  #lastStatus = "";
+  /** The status as it was told last; none while nobody wants to be told, lest every page pay for it. */
+  #lastStatus: string | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #announceTimer: ReturnType<typeof setTimeout> | undefined;
   #isPumpDue = false;
@@ -48,6 +54,8 @@ export class Engine implements PersistenceHost {
   #isLeaving = false;
   /** Attempts that outlive the page, but whose answers do not reach it. */
   readonly #unanswered: [attempt: number, reply: Reply][] = [];
+  /** Attempts whose bodies are being packed, and how to send them as they are. */
+  readonly #packing = new Map<number, () => void>();
   /** Ends the requests under way. */
   #requests = new AbortController();
   /** Events recorded while there was no core to count them, or none that could be asked. */
@@ -60,16 +68,7 @@ export class Engine implements PersistenceHost {
     this.#url = endpointUrl(endpoint, "v1/batches");
     this.#provider = provider;
     this.#changed = changed;
-    const watch = {
-      hidden: () => this.#sendAtExit(),
-      leaving: (kept: boolean) => {
-        this.#isLeaving = true;
-        this.#sendAtExit();
-        this.#persistence?.leave(kept);
-      },
-      back: () => this.#comeBack(),
-    };
-    watchPage(watch, this.#closed.signal);
+    this.#watchPage();
   }
 
   /** Begins to send; with `persistence`, what is recorded outlives the page. */
@@ -81,29 +80,29 @@ export class Engine implements PersistenceHost {
 
   /** A writer's handle, or -1 if `execution` is no execution id or nothing is recorded. */
   open(execution: string, role: number): number {
-    return this.#state === "recording" ? (this.ask((core) => core.wasm.open(core.pass(execution), role)) ?? -1) : -1;
+    return this.#state === "recording" ? (this.ask((core) => core.raw.open(core.pass(execution), role)) ?? -1) : -1;
   }
 
   /** The weight of an execution in statistics. */
   rate(handle: number): number {
-    return this.ask((core) => core.wasm.held(handle)) ? 0 : this.sampled;
+    return this.ask((core) => core.raw.held(handle)) ? 0 : this.sampled;
   }
 
   /** The execution ends: whether it is wanted, where that was to be decided now. */
   decide(handle: number, isWanted: boolean): void {
-    this.ask((core) => core.wasm.decide(handle, isWanted));
+    this.ask((core) => core.raw.decide(handle, isWanted));
   }
 
   /** The writer ends, the execution does not. */
   leave(handle: number): void {
-    this.ask((core) => core.wasm.leave(handle));
+    this.ask((core) => core.raw.leave(handle));
     this.#pumpSoon();
   }
 
   /** Records one event; `fields` is the text of its JSON object. */
   record(handle: number, event: number, fields: string): void {
     if (this.#state !== "recording") return this.#countUnrecorded(`recorder_${this.#state}`);
-    if (this.ask((core) => core.wasm.record(handle, event, core.pass(fields)))) this.#pumpSoon();
+    if (this.ask((core) => core.raw.record(handle, event, core.pass(fields)))) this.#pumpSoon();
   }
 
   /** Without consent nothing is recorded, and nothing recorded is kept. */
@@ -114,7 +113,7 @@ export class Engine implements PersistenceHost {
     this.#requests.abort();
     this.#requests = new AbortController();
     this.#unannounced.clear();
-    this.ask((core) => core.wasm.purge(core.pass("consent_withdrawn")));
+    this.ask((core) => core.raw.purge(core.pass("consent_withdrawn")));
     forgetInstall();
     this.#clearStore();
     this.pump();
@@ -135,7 +134,7 @@ export class Engine implements PersistenceHost {
 
   /** Sends all there is; resolves when it has its fate, nothing more can happen, or time is up. */
   flush(timeoutMs: number): Promise<Counts> {
-    const mark = this.ask((core) => core.wasm.flush()) ?? 0;
+    const mark = this.ask((core) => core.raw.flush()) ?? 0;
     return new Promise((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -145,7 +144,7 @@ export class Engine implements PersistenceHost {
       // Unlike the recorder's other timers this one keeps Node running: somebody waits.
       const timer = setTimeout(finish, timeoutMs);
       const check = (): void => {
-        if (this.ask((core) => core.wasm.settled(mark)) ?? true) finish();
+        if (this.ask((core) => core.raw.settled(mark)) ?? true) finish();
       };
       this.#flushes.add(check);
       this.pump();
@@ -165,13 +164,18 @@ export class Engine implements PersistenceHost {
     return { state: this.#state, storage: this.#persistence ? "durable" : "memory", last_error: this.#lastError, ...this.counts() };
   }
 
+  /** From now on somebody wants to be told of changes. */
+  watch(): void {
+    this.#lastStatus ??= JSON.stringify(this.status());
+  }
+
   isAwaited(): boolean {
     return this.#flushes.size > 0;
   }
 
   lost(error: unknown): void {
     this.#persistence = undefined;
-    this.#note(`storage: ${error instanceof Error ? error.message : error}`);
+    this.#note(error, "storage: ");
   }
 
   close(): void {
@@ -200,9 +204,9 @@ export class Engine implements PersistenceHost {
     this.#isPumpDue = false;
     clearTimeout(this.#timer);
     for (;;) {
-      const next = this.#state === "no_consent" ? -Infinity : (this.ask((core) => core.wasm.next()) ?? -Infinity);
+      const next = this.#state === "no_consent" ? -Infinity : (this.ask((core) => core.raw.next()) ?? -Infinity);
       if (next === SEND) {
-        this.#send();
+        this.#send(true);
         // A request takes the page's thread a millisecond: one a task.
         this.#timer = later(0, () => this.pump());
         break;
@@ -221,19 +225,32 @@ export class Engine implements PersistenceHost {
   }
 
   #tellStatus(): void {
-    const status = JSON.stringify(this.status());
-    if (status !== this.#lastStatus) this.#changed();
-    this.#lastStatus = status;
+    const last = this.#lastStatus;
+    if (last === undefined) return;
+    this.#lastStatus = JSON.stringify(this.status());
+    if (this.#lastStatus !== last) this.#changed();
   }
 
-  #send(): void {
+  /** Sends the attempt that the core has made ready: as gzip where there is time for that and it pays. */
+  #send(hasTime: boolean): void {
     const attempt = this.ask((core) => core.attempt());
     if (!attempt) return;
-    void send(this.#url, attempt, this.#requests.signal).then((reply) => {
-      // Chromium fails a keepalive request towards the page that it outlives, and delivers it all the same.
-      if (this.#isLeaving && attempt.keepalive && reply.status === 0) this.#unanswered.push([attempt.id, reply]);
-      else this.#settle(attempt.id, reply);
-    });
+    const { id, keepalive, body } = attempt;
+    const go = (packed = body): void => {
+      if (!this.#packing.delete(id)) return;
+      clearTimeout(timer);
+      const request = this.ask((core) => core.seal(id, packed.length < body.length ? packed : body));
+      if (!request) return this.#pumpSoon();
+      void send(this.#url, request, keepalive, this.#requests.signal).then((reply) => {
+        // Chromium fails a keepalive request towards the page that it outlives, and delivers it all the same.
+        if (this.#isLeaving && keepalive && reply.status === 0) this.#unanswered.push([id, reply]);
+        else this.#settle(id, reply);
+      });
+    };
+    const timer = later(PACK_MAX_MS, go);
+    this.#packing.set(id, go);
+    if (hasTime && body.length >= PACK_MIN) gzip(body).then(go, () => go());
+    else go();
   }
 
   #settle(attempt: number, reply: Reply): void {
@@ -252,18 +269,37 @@ export class Engine implements PersistenceHost {
       if (accepted) this.#persistence?.signedIn(owners.split("\n", 1)[0]!);
       else this.#note("session unusable");
     } catch (error) {
-      this.#note(`session: ${error instanceof Error ? error.message : error}`);
+      this.#note(error, "session: ");
     }
-    if (!accepted) this.ask((core) => core.wasm.renewal_failed());
+    if (!accepted) this.ask((core) => core.raw.renewal_failed());
     this.pump();
   }
 
   /** Everything synchronously: what is not begun when this returns may never be. */
   #sendAtExit(): void {
-    this.#announceAll(() => true);
-    this.ask((core) => core.wasm.flush());
+    this.#announce(Infinity);
+    this.ask((core) => core.raw.flush());
     this.#persistence?.spill();
-    while (this.ask((core) => core.wasm.next_at_exit())) this.#send();
+    for (const go of this.#packing.values()) go();
+    while (this.ask((core) => core.raw.next_at_exit())) this.#send(false);
+  }
+
+  /**
+   * Acts when the page may be about to end. `pagehide` and `pageshow` reach the window; `visibilitychange`
+   * reaches the document, by way of the window. Captured, so as to come before the page's own listeners: between two
+   * listeners promises settle.
+   */
+  #watchPage(): void {
+    if (typeof document === "undefined") return;
+    const on = (type: string, listener: (isKept: boolean) => unknown): void =>
+      addEventListener(type, (event) => listener((event as PageTransitionEvent).persisted), { capture: true, signal: this.#closed.signal });
+    on("pagehide", (isKept) => {
+      this.#isLeaving = true;
+      this.#sendAtExit();
+      this.#persistence?.leave(isKept);
+    });
+    on("pageshow", (isKept) => isKept && this.#comeBack());
+    on("visibilitychange", () => document.visibilityState === "hidden" && this.#sendAtExit());
   }
 
   /** The page was kept and is shown again: what it never heard of has failed, as far as it knows. */
@@ -275,14 +311,14 @@ export class Engine implements PersistenceHost {
 
   #announceSteps(): void {
     this.#announceTimer = undefined;
-    const before = performance.now() - ANNOUNCE_AFTER_MS;
-    this.#announceAll((step) => step.startedAt <= before);
+    this.#announce(performance.now() - ANNOUNCE_AFTER_MS);
     if (this.#unannounced.size) this.#announceTimer = later(ANNOUNCE_EVERY_MS, () => this.#announceSteps());
   }
 
-  #announceAll(isDue: (step: RunningStep) => boolean): void {
+  /** Announces the steps that have begun by then. */
+  #announce(begun: number): void {
     for (const step of this.#unannounced) {
-      if (!isDue(step)) continue;
+      if (step.startedAt > begun) continue;
       this.#unannounced.delete(step);
       step.announce();
     }
@@ -303,19 +339,26 @@ export class Engine implements PersistenceHost {
     this.#uncounted[reason] = (this.#uncounted[reason] ?? 0) + 1;
   }
 
-  #note(error: unknown): void {
-    this.#lastError = String(error);
+  #note(error: unknown, where = ""): void {
+    this.#lastError = where && error instanceof Error ? where + error.message : where + error;
   }
 }
 
-async function send(url: URL, attempt: Attempt, ended: AbortSignal): Promise<Reply> {
+/** Fails where there is no `CompressionStream`. */
+async function gzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const packed = new Response(new Response(bytes).body!.pipeThrough(new CompressionStream("gzip")));
+  return new Uint8Array(await packed.arrayBuffer());
+}
+
+const NO_REPLY: Reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], round_trip_ms: 0 };
+
+async function send(url: URL, body: BodyInit, keepalive: boolean, ended: AbortSignal): Promise<Reply> {
   const sentAt = performance.now();
-  const reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], round_trip_ms: 0 };
   try {
     const response = await fetch(url, {
       method: "POST",
-      body: attempt.request,
-      keepalive: attempt.keepalive,
+      body,
+      keepalive,
       headers: { "content-type": "text/plain" },
       credentials: "omit",
       // Not "error", which workerd refuses: a redirect is an answer that says nothing of the batch.
@@ -323,10 +366,19 @@ async function send(url: URL, attempt: Attempt, ended: AbortSignal): Promise<Rep
       signal: withTimeout(ended),
     });
     const round_trip_ms = performance.now() - sentAt;
-    const body = readJson(await response.text());
-    return { ...reply, ...readBody(body), status: response.status, round_trip_ms, retry_after_ms: retryAfterMs(response, body) };
+    const answer = readJson(await response.text());
+    const { code, server_time, rejected = 0, verdicts } = answer;
+    return {
+      status: response.status,
+      code: String(code ?? "").split("\n", 1)[0]!,
+      server_time: server_time ?? -1,
+      retry_after_ms: retryAfterMs(response, answer),
+      rejected,
+      reasons: Array.isArray(verdicts) ? verdicts.map((verdict?: { reason?: unknown }) => String(verdict?.reason)) : [],
+      round_trip_ms,
+    };
   } catch {
-    return reply;
+    return NO_REPLY;
   }
 }
 
@@ -348,25 +400,14 @@ function readJson(text: string): ReplyBody {
   }
 }
 
-/** The reply's members, of which none is believed to have its type. */
+/** The reply's members, of which none is believed to have its type: what should be a number is used as one, be it NaN. */
 interface ReplyBody {
   code?: unknown;
-  server_time?: unknown;
-  rejected?: unknown;
+  server_time?: number | null;
+  rejected?: number;
   verdicts?: unknown;
-  stored?: { sha256?: unknown } | null;
-  retry_after_s?: unknown;
-  stop_until?: unknown;
-}
-
-function readBody(body: ReplyBody): Partial<Reply> {
-  const verdicts: { reason?: unknown }[] = Array.isArray(body.verdicts) ? body.verdicts : [];
-  return {
-    code: String(body.code ?? "").split("\n", 1)[0]!,
-    server_time: Number(body.server_time ?? -1),
-    rejected: Number(body.rejected ?? 0),
-    reasons: verdicts.map((verdict) => String(verdict?.reason)),
-  };
+  retry_after_s?: number;
+  stop_until?: number;
 }
 
 /** The longest of the times that the server asks to be left alone, or -1. */
@@ -374,31 +415,8 @@ function retryAfterMs(response: Response, body: ReplyBody): number {
   const header = response.headers.get("retry-after") ?? "";
   const asked = [
     Number(header) * 1_000 || Date.parse(header) - Date.now(),
-    Number(body.retry_after_s) * 1_000,
-    Number(body.stop_until) - Number(body.server_time),
+    body.retry_after_s! * 1_000,
+    body.stop_until! - body.server_time!,
   ];
   return Math.max(-1, ...asked.filter((ms) => ms >= 0));
-}
-
-/** What a page goes through, as far as it matters here. */
-interface PageWatch {
-  hidden(): void;
-  /** It may come back if it is `kept` (in the back/forward cache). */
-  leaving(kept: boolean): void;
-  /** It was kept and is back. */
-  back(): void;
-}
-
-/**
- * Calls back when the page may be about to end. `pagehide` and `pageshow` reach the window; `visibilitychange`
- * reaches the document, by way of the window. Captured, so as to come before the page's own listeners: between two
- * listeners promises settle.
- */
-function watchPage(watch: PageWatch, stopped: AbortSignal): void {
-  if (typeof document === "undefined") return;
-  const on = (type: string, listener: (persisted: boolean) => unknown): void =>
-    addEventListener(type, (event) => listener((event as PageTransitionEvent).persisted), { capture: true, signal: stopped });
-  on("pagehide", (persisted) => watch.leaving(persisted));
-  on("pageshow", (persisted) => persisted && watch.back());
-  on("visibilitychange", () => document.visibilityState === "hidden" && watch.hidden());
 }

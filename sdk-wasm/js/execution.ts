@@ -1,6 +1,6 @@
 // Executions and steps as handles.
 
-import { membersOf, toName, toObjectText, toText } from "./capture.js";
+import { membersOf, membersOfError, toName, toObjectText, toText } from "./capture.js";
 import { EVENT, ROLE } from "./core.js";
 import type { Engine } from "./engine.js";
 import { randomHex } from "./random.js";
@@ -53,12 +53,12 @@ export class Execution {
     const { execution: x, step } = membersOf(parent ?? ({} as NonNullable<typeof parent>));
     const rate = engine.rate(this.#handle);
     const fields = { at: this.#startedAt, name: toName(name), ...rest, parent: parent && { x, step }, rate: rate === 1 ? undefined : rate };
-    this.#start = this.#record(EVENT.start, toObjectText(fields), { input: toText(input) });
+    this.#start = this.#record(EVENT.start, fields, { input: toText(input) });
   }
 
   /** Begins a step, which must be ended by its own `end`, `fail` or `cancel`. */
   startStep(options: StepOptions): Step {
-    return this.#startStep(options, undefined);
+    return this.#startStep(options);
   }
 
   /**
@@ -90,17 +90,17 @@ export class Execution {
 
   /** Records a line of log, of the execution or of the step with id `step`. */
   log(body: unknown, options: { level?: string; step?: string } = {}): void {
-    this.#record(EVENT.log, toObjectText({ at: Date.now(), ...membersOf(options) }), { body: toText(body) });
+    this.#record(EVENT.log, { at: Date.now(), ...membersOf(options) }, { body: toText(body) });
   }
 
   /** Records a judgement of the execution, or of the step with id `step`. */
   score(score: { name: string; value: number | boolean | string; step?: string; comment?: string; source?: string }): void {
-    this.#record(EVENT.score, toObjectText(score));
+    this.#record(EVENT.score, score);
   }
 
   /** The execution waits for a person, or runs again. */
   setState(state: "running" | "waiting"): void {
-    this.#record(EVENT.state, toObjectText({ at: Date.now(), state }));
+    this.#record(EVENT.state, { at: Date.now(), state });
   }
 
   /** The execution waits for a person until `answer` is there. */
@@ -136,7 +136,7 @@ export class Execution {
 
   /** The execution so far, as it was recorded; later changes to values that were passed in do not show. */
   getSnapshot(): ExecutionSnapshot {
-    const running = [...this.#running].map((step) => this.#redact(EVENT.open, ...step.runningTexts()));
+    const running = [...this.#running].map((step) => this.#redact(EVENT.open, ...step.soFar()));
     const steps: StepSnapshot[] = [...this.#steps, ...running].flatMap(parsed);
     const counted = steps.filter(({ kind }) => kind !== "agent" && kind !== "chain");
     const sum = (value: (step: StepSnapshot) => number | undefined): number => counted.reduce((total, step) => total + (Number(value(step)) || 0), 0);
@@ -153,10 +153,10 @@ export class Execution {
     };
   }
 
-  #startStep(options: StepOptions, parent: string | undefined): Step {
+  #startStep(options: StepOptions, parent?: string): Step {
     const step = new Step(options, parent, {
       start: (options, parent) => this.#startStep(options, parent),
-      announce: (bare, contents) => void this.#record(EVENT.open, bare, contents),
+      announce: (fields, contents) => void this.#record(EVENT.open, fields, contents),
       end: (step, fields, contents) => {
         this.#running.delete(step);
         this.#engine.stepEnded(step);
@@ -168,8 +168,8 @@ export class Execution {
     return step;
   }
 
-  #recordStep(fields: Record<string, unknown>, contents: Contents): void {
-    const text = this.#record(EVENT.step, toObjectText(fields), contents);
+  #recordStep(fields: object, contents: Contents): void {
+    const text = this.#record(EVENT.step, fields, contents);
     this.#kept += text.length;
     this.#steps.push(this.#kept > SNAPSHOT_MAX ? withoutContents(text) : text);
   }
@@ -181,18 +181,18 @@ export class Execution {
       this.#endedAt = Date.now();
       this.#engine.decide(this.#handle, status === "failed");
     }
-    this.#record(EVENT.end, toObjectText({ status, at: Date.now(), ...fields }), { output });
+    this.#record(EVENT.end, { status, at: Date.now(), ...fields }, { output });
   }
 
   /** Gives the text of the fields that were recorded, or why there are none. */
-  #record(event: number, bare: string, contents: Contents = {}): string {
-    const text = this.#redact(event, bare, contents);
+  #record(event: number, fields: object, contents: Contents = {}): string {
+    const text = this.#redact(event, fields, contents);
     this.#engine.record(this.#handle, event, text);
     return text;
   }
 
-  #redact(event: number, bare: string, contents: Contents): string {
-    return this.#engine.redaction.event(event, bare, contents, this.#marks);
+  #redact(event: number, fields: object, contents: Contents): string {
+    return this.#engine.redaction.event(event, toObjectText(fields), contents, this.#marks);
   }
 }
 
@@ -209,7 +209,7 @@ function withoutContents(text: string): string {
 /** What a step needs of its execution. */
 interface StepHost {
   start(options: StepOptions, parent: string): Step;
-  announce(bare: string, contents: Contents): void;
+  announce(fields: object, contents: Contents): void;
   end(step: Step, fields: Record<string, unknown>, contents: Contents): void;
 }
 
@@ -260,12 +260,12 @@ export class Step {
 
   /** @internal */
   announce(): void {
-    this.#host.announce(toObjectText(this.#fields), { input: this.#input });
+    this.#host.announce(this.#fields, { input: this.#input });
   }
 
   /** @internal */
-  runningTexts(): [bare: string, contents: Contents] {
-    return [toObjectText({ ...this.#fields, status: "running" }), { input: this.#input }];
+  soFar(): [fields: object, contents: Contents] {
+    return [{ ...this.#fields, status: "running" }, { input: this.#input }];
   }
 
   #end(status: StepStatus, result: StepResult, error?: RecordedError): void {
@@ -298,7 +298,7 @@ function cancellation(reason: string | undefined): RecordedError | undefined {
 /** Anything may be thrown, and asking it what it is may throw again. */
 function describeError(error: unknown): RecordedError {
   try {
-    if (error instanceof Error) return { type: error.name, message: error.message, stack: error.stack };
+    if (error instanceof Error) return membersOfError(error);
     return { type: typeof error, message: typeof error === "object" ? (toText(error) ?? "") : String(error) };
   } catch {
     return { type: "unknown", message: "" };

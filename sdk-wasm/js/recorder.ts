@@ -58,6 +58,11 @@ export class Recorder extends EventTarget {
     }
   }
 
+  override addEventListener(...listener: Parameters<EventTarget["addEventListener"]>): void {
+    this.#engine.watch();
+    super.addEventListener(...listener);
+  }
+
   /** Begins to record an execution. */
   startExecution(options: ExecutionOptions): Execution {
     return new Execution(this.#engine, options, ROLE.starter);

@@ -1,5 +1,7 @@
 // Getting sessions, and which URLs may be talked to.
 
+import { base64url } from "./base64url.js";
+import { keep, kept } from "./local-storage.js";
 import type { Session, SessionSource } from "./types.js";
 
 /** A means of getting sessions. */
@@ -23,7 +25,7 @@ export function secureUrl(url: string | URL, base: string | URL | undefined = gl
   const parsed = new URL(url, base);
   const isLocal = parsed.protocol === "http:" && LOCAL_HOSTS.includes(parsed.hostname);
   if (parsed.protocol !== "https:" && !isLocal) {
-    throw new TypeError(`stepseal: ${parsed.origin} is refused: recordings travel by https: only (http: to localhost)`);
+    throw new TypeError(`stepseal: ${parsed.origin} is refused: only https:, or http: to localhost`);
   }
   return parsed;
 }
@@ -77,27 +79,16 @@ async function post(url: URL, body: string | undefined): Promise<Session> {
   return response.json();
 }
 
-/** This browser's random name, by which its anonymous sessions belong together. */
+/** This browser's random name, by which its anonymous sessions belong together. Without storage it is a new one each time. */
 function installId(): string {
-  const fresh = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))))
-    .replace(/\+/g, "-")
-    .replace(/\//g, "_")
-    .slice(0, 22);
-  try {
-    const kept = localStorage.getItem(INSTALL_KEY);
-    if (kept && /^[\w-]{22}$/.test(kept)) return kept;
-    localStorage.setItem(INSTALL_KEY, fresh);
-  } catch {
-    // No storage: a new name each time.
-  }
+  const known = kept(INSTALL_KEY);
+  if (known && /^[\w-]{22}$/.test(known)) return known;
+  const fresh = base64url(crypto.getRandomValues(new Uint8Array(16)));
+  keep(INSTALL_KEY, fresh);
   return fresh;
 }
 
 /** Forgets this browser's name; the next session that needs one makes another. */
 export function forgetInstall(): void {
-  try {
-    localStorage.removeItem(INSTALL_KEY);
-  } catch {
-    // There was none.
-  }
+  keep(INSTALL_KEY);
 }

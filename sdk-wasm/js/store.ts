@@ -4,6 +4,7 @@
 // not confirmed by then is spilled to localStorage, which is synchronous, and merged by whoever reads the queue next.
 
 import type { Change } from "./core.js";
+import { keep, kept, keptKeys } from "./local-storage.js";
 
 /** An entry of a queue: its key without the queue's name and slash. */
 export type StoredEntry = [key: string, value: Uint8Array];
@@ -143,31 +144,13 @@ const noteKey = (name: string): string => `~${name}`;
 /** "0" follows "/". */
 const entriesOf = (queue: string): IDBKeyRange => IDBKeyRange.bound(`${queue}/`, `${queue}0`, false, true);
 
-function spilledQueues(name: string): string[] {
-  const prefix = spillKey(name, "");
-  const keys = attempt(() => Object.keys(localStorage)) ?? [];
-  return keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
-}
+const spilledQueues = (name: string): string[] => keptKeys(spillKey(name, ""));
 
 function readSpill(name: string, queue: string): Spill {
-  return attempt(() => JSON.parse(kept(spillKey(name, queue))!)) ?? [];
-}
-
-function kept(key: string): string | null | undefined {
-  return attempt(() => localStorage.getItem(key));
-}
-
-/** Keeps a text, or none; says whether it could. */
-function keep(key: string, text?: string): boolean {
-  return !!attempt(() => (text === undefined ? localStorage.removeItem(key) : localStorage.setItem(key, text), true));
-}
-
-/** localStorage is absent in workers, and may throw or be full anywhere. */
-function attempt<T>(use: () => T): T | undefined {
   try {
-    return use();
+    return JSON.parse(kept(spillKey(name, queue))!) ?? [];
   } catch {
-    return undefined;
+    return [];
   }
 }
 

@@ -292,10 +292,19 @@ pub extern "C" fn next_at_exit() -> bool {
     attempt.map(|attempt| state.hand_out(attempt)).is_some()
 }
 
-/// The attempt just handed out, whose request is to be read at [`output`]: twice its number, and 1 if it shall outlive the page.
+/// The attempt just handed out, whose body is to be read at [`output`]: twice its number, and 1 if it shall outlive the page.
 #[unsafe(no_mangle)]
 pub extern "C" fn attempt() -> u32 {
     state().attempt
+}
+
+/// Makes at [`output`] an attempt's request; false if it cannot be sent any more. Input: its body, as it was given or packed as gzip.
+#[unsafe(no_mangle)]
+pub extern "C" fn seal(attempt: u32, len: usize) -> bool {
+    let state = state();
+    let (Some(body), Some(recorder)) = (state.input.get(..len), &mut state.recorder) else { return false };
+    let request = recorder.seal(attempt, body, state.now);
+    request.map(|request| state.output = request).is_some()
 }
 
 /// Takes in an attempt's outcome. Times below 0 are unknown. Input, a line each: the reply's code, and the

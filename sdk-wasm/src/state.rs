@@ -29,7 +29,7 @@ impl State {
     #[inline(never)]
     pub(crate) fn hand_out(&mut self, attempt: Attempt) {
         self.attempt = attempt.id << 1 | u32::from(attempt.keepalive);
-        self.output = attempt.request;
+        self.output = attempt.body;
     }
 
     /// The secret that stands before its text in the input, from which it is wiped, the text, and the place of the recorder.

@@ -1,10 +1,11 @@
 // A server that keeps what the SDK sends, answers as it is told, and believes no signature.
 
 import assert from "node:assert/strict";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { gunzipSync } from "node:zlib";
 import { session as mint } from "../client/batches.ts";
 import { sessionKey, sha256, sign, type Claims } from "../client/keys.ts";
+import { bodyOf, listen, type LoopbackServer } from "../fixtures/loopback-server.ts";
 
 export const PROJECT_SECRET = new Uint8Array(32).map((_, index) => 100 - index);
 
@@ -26,6 +27,8 @@ export type Received = {
   /** Unix seconds, as signed. */
   ts: number;
   bytes: number;
+  isGzip: boolean;
+  /** Inflated. */
   body: string;
   header: { v: number; x: string; k: number; prev: string; n: number; off?: number; sdk: string };
   events: Event[];
@@ -40,7 +43,7 @@ export type Answer = { status: number; json?: object; headers?: Record<string, s
 const STORED: Answer = { status: 200, json: { code: "stored", rejected: 0 } };
 
 export class Collector {
-  readonly #server: Server;
+  #server!: LoopbackServer;
   readonly received: Received[] = [];
   /** Answers to the next batches, in order. */
   answers: (Answer | ((batch: Received) => Answer))[] = [];
@@ -50,25 +53,20 @@ export class Collector {
   other: (request: IncomingMessage, body: string) => Answer & { text?: string } = () => ({ status: 404 });
   #waiting: (() => void)[] = [];
 
-  private constructor(server: Server) {
-    this.#server = server;
-  }
+  private constructor() {}
 
   static async start(): Promise<Collector> {
-    const server = createServer();
-    const collector = new Collector(server);
-    server.on("request", (request, response) => collector.#serve(request, response));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const collector = new Collector();
+    collector.#server = await listen((request, response) => void collector.#serve(request, response));
     return collector;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return this.#server.url;
   }
 
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+  stop(): Promise<void> {
+    return this.#server.stop();
   }
 
   /** Forgets everything. */
@@ -115,9 +113,7 @@ export class Collector {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const body = Buffer.concat(chunks);
+    const body = await bodyOf(request);
     if (request.url !== "/v1/batches") {
       const answer = this.other(request, body.toString());
       const type = answer.text === undefined ? "application/json" : "text/html";
@@ -147,8 +143,9 @@ function read(body: Buffer, request: IncomingMessage): Received {
   assert.match(id!, /^bat_[0-9a-f]{32}$/);
   assert.match(ts!, /^[1-9][0-9]{9}$/);
   assert.equal(signature, sign(sessionKey(PROJECT_SECRET, token!), id!, ts!, content));
-  const text = content.toString();
+  const isGzip = content[0] === 0x1f && content[1] === 0x8b;
+  const text = (isGzip ? gunzipSync(content) : content).toString();
   assert.ok(text.endsWith("\n"));
   const [header, ...events] = text.trimEnd().split("\n").map((line) => JSON.parse(line));
-  return { at: performance.now(), token: token!, id: id!, ts: Number(ts), bytes: body.length, body: text, header, events, contentType: request.headers["content-type"], answeredAt: Infinity, status: 0 };
+  return { at: performance.now(), token: token!, id: id!, ts: Number(ts), bytes: body.length, isGzip, body: text, header, events, contentType: request.headers["content-type"], answeredAt: Infinity, status: 0 };
 }

@@ -223,7 +223,85 @@ test("batches are cut by count, bytes and time, and form a chain", async () => {
   assert.deepEqual(counts, all(events.length));
   assert.equal(events.length, 133);
   assert.deepEqual(collector.received.slice(0, 2).map((batch) => batch.events.length), [50, 50]);
-  assert.ok(collector.received.every((batch) => batch.bytes <= 20_000 && batch.events.length <= 50));
+  assert.ok(collector.received.every((batch) => Buffer.byteLength(batch.body) <= 20_000 && batch.events.length <= 50));
+});
+
+describe("a batch travels as gzip", () => {
+  const { CompressionStream } = globalThis;
+  afterEach(() => void Object.assign(globalThis, { CompressionStream }));
+
+  /** Records an execution of three events, so long a text among them, and flushes. */
+  async function record(length: number): Promise<string> {
+    const { id, recordStep, complete } = await started();
+    recordStep({ kind: "tool", name: "read", output: "the same again, ".repeat(length / 16) });
+    complete();
+    assert.deepEqual(await recorder!.flush(), all(3));
+    return id;
+  }
+
+  async function started() {
+    recorder ??= await start();
+    const run = recorder.startExecution({ name: "long" });
+    return { id: run.id, recordStep: run.recordStep.bind(run), complete: run.complete.bind(run) };
+  }
+
+  test("where that is shorter, and is retried as such", async () => {
+    collector.answers = [problem(503, "storage_unavailable")];
+    const id = await record(40_000);
+    const [first, second] = collector.received;
+    assert.deepEqual([first!.isGzip, second!.isGzip, collector.received.length], [true, true, 2]);
+    assert.ok(second!.bytes < 1_500, `${second!.bytes} bytes`);
+    assert.equal(collector.events(id)[1]!["output"].length, 40_000);
+  });
+
+  test("but not if it fits a packet as it is", async () => {
+    await record(160);
+    assert.deepEqual(collector.received.map(({ isGzip }) => isGzip), [false]);
+  });
+
+  const pair = (transform: (chunk: Uint8Array) => Uint8Array | undefined) =>
+    class {
+      constructor() {
+        return new TransformStream<Uint8Array, Uint8Array>({ transform: (chunk, out) => out.enqueue(transform(chunk)!) });
+      }
+    };
+  const fail = () => {
+    throw new Error("no memory");
+  };
+  for (const [name, Stream] of [
+    ["there is no CompressionStream", undefined],
+    ["gzip is none of its formats", class { constructor() { fail(); } }],
+    ["it fails", pair(fail)],
+    ["it makes the batch longer", pair((chunk) => Buffer.concat([chunk, chunk]))],
+    ["it never ends", class { readable = new ReadableStream(); writable = new WritableStream(); }],
+  ] as const) {
+    test(`as it is where ${name}`, async () => {
+      Object.assign(globalThis, { CompressionStream: Stream });
+      const id = await record(4_000);
+      assert.deepEqual(collector.received.map(({ isGzip }) => isGzip), [false]);
+      assert.equal(collector.events(id).length, 3);
+    });
+  }
+
+  test("and not at all if consent is withdrawn meanwhile", async () => {
+    let release = (): void => {};
+    Object.assign(globalThis, {
+      CompressionStream: class {
+        constructor() {
+          const released = new Promise<void>((resolve) => (release = resolve));
+          return new TransformStream({ transform: (chunk, out) => released.then(() => out.enqueue(chunk.subarray(1))) });
+        }
+      },
+    });
+    const { recordStep } = await started();
+    recordStep({ kind: "tool", name: "read", output: "x".repeat(4_000) });
+    const flushed = recorder!.flush();
+    recorder!.consent(false);
+    release();
+    assert.deepEqual(await flushed, { stored: 0, rejected: 0, dropped: 2, pending: 0, reasons: { consent_withdrawn: 2 } });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(collector.received.length, 0);
+  });
 });
 
 test("a large event travels alone", async () => {
@@ -271,6 +349,18 @@ test("flush says what still waits when its time is up, and it arrives later", as
   assert.ok(performance.now() - before < 500);
   assert.deepEqual(await recorder.flush(), all(2));
   assert.equal(collector.received.length, 1);
+});
+
+test("who listens late hears of what changes from then on", async () => {
+  const recorder = await start();
+  await recordOne(recorder);
+  let heard = 0;
+  recorder.addEventListener("statuschange", () => heard++);
+  recorder.consent(true);
+  assert.equal(heard, 0);
+  await recordOne(recorder);
+  assert.ok(heard > 0);
+  assert.equal(recorder.status.stored, 4);
 });
 
 test("flush without anything to send resolves at once", async () => {

@@ -113,6 +113,43 @@ test("a secret is neither in the browser's store, nor in what is spilled there a
   assert.equal(collector.received.some((batch) => batch.body.includes(canary.slice(4))), false);
 });
 
+test("what a page sends when it goes away it sends at once, as it is", async () => {
+  await openRecorder();
+  const id = await recordAndLeave(50, "stay");
+  const requests = await page.evaluate(() => {
+    let count = 0;
+    const { fetch } = globalThis;
+    globalThis.fetch = (...request) => (count++, fetch(...request));
+    dispatchEvent(new Event("pagehide"));
+    return count;
+  });
+  assert.equal(requests, 1);
+  await collector.batches(1);
+  assertAllOnce(id, 50);
+  assert.deepEqual(collector.received.map(({ isGzip }) => isGzip), [false]);
+});
+
+test("a batch that is being packed when the page goes away goes as it is", async () => {
+  await openRecorder();
+  const id = await recordAndLeave(50, "stay");
+  await page.evaluate(() => {
+    return new Promise<void>((resolve) => {
+      class Endless {
+        readable = new ReadableStream();
+        writable = new WritableStream({ start: () => resolve() });
+      }
+      Object.assign(globalThis, { CompressionStream: Endless });
+      (globalThis as any).recorder.flush();
+    });
+  });
+  assert.equal(collector.received.length, 0);
+  await page.goto(`${origin}/next`);
+  await collector.batches(1);
+  assertAllOnce(id, 50);
+  assert.deepEqual(collector.received.map(({ isGzip }) => isGzip), [false]);
+  assert.deepEqual(complaints, []);
+});
+
 test("a tab that is closed sends what it has", async () => {
   await openRecorder();
   const id = await recordAndLeave(3, "stay");

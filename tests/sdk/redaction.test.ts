@@ -224,6 +224,15 @@ describe("the host's hook", () => {
     assert.deepEqual(given, { deep: { kept: "secret" } });
   });
 
+  test("cannot write what stands for an allowed value, at any depth", async () => {
+    const hook: Options["hook"] = (event) => (event.type === "log" ? { body: { $allow: 7, in: [{ $allow: 0 }] }, free: { $allow: 0 } } : undefined);
+    const { events } = await recorded({ hook, allow: ["free"] }, (run) => run.log("x"));
+    const { body, free } = only(events, "log");
+    assert.deepEqual([body, free], [{ $$allow: 7, in: [{ $$allow: 0 }] }, { $$allow: 0 }]);
+    const alone = await recorded({ hook: (event) => (event.type === "log" ? { $allow: 0 } : undefined) }, (run) => run.log("x"));
+    assert.deepEqual(only(alone.events.slice(-1), "log"), { t: "log", n: 1, $$allow: 0 });
+  });
+
   test("drops events; a start and an end keep their structure", async () => {
     const { events, wire } = await recorded({ hook: () => null }, (run) => {
       run.log(CANARY);

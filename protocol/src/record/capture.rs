@@ -52,7 +52,7 @@ impl Fields {
 /// Makes `text` fit for the wire. It is copied in spans as long as nothing has to change.
 pub(super) fn capture(text: &str) -> Result<Fields, Malformed> {
     let text = text.as_bytes();
-    let mut out = Vec::with_capacity(text.len());
+    let mut out = Vec::new();
     let (mut at, mut copied) = (0, 0);
     let (mut depth, mut in_string) = (0_usize, false);
     while at < text.len() {

@@ -21,7 +21,7 @@ const TS_MAX: u64 = 9_999_999_999;
 /// What the host shall do next.
 #[derive(Debug)]
 pub enum Action {
-    /// Send this, tell [`Recorder::settle`] what came of it, and ask again at once.
+    /// Seal and send this, tell [`Recorder::settle`] what came of it, and ask again at once.
     Send(Attempt),
     /// Get a session, tell [`Recorder::accept_session`] or [`Recorder::renewal_failed`], and ask again at once.
     RenewSession,
@@ -35,13 +35,13 @@ pub enum Action {
     Rest,
 }
 
-/// A request to `POST /v1/batches`.
+/// A batch to be sent to `POST /v1/batches`.
 #[derive(Debug)]
 pub struct Attempt {
     /// Names the attempt to [`Recorder::settle`].
     pub id: u32,
-    /// The request's body: the sealed batch.
-    pub request: Vec<u8>,
+    /// The batch, to be packed and passed to [`Recorder::seal`].
+    pub body: Vec<u8>,
     /// Whether the request shall outlive the page.
     pub keepalive: bool,
 }
@@ -172,24 +172,37 @@ impl Recorder {
         KEEPALIVE_BUDGET.saturating_sub(self.shared.outbox.keepalive_bytes())
     }
 
-    /// Signs a batch anew: the time and the session are the attempt's, the body is the batch's.
+    /// Hands a batch out to be sealed and sent.
     fn depart(&mut self, key: u32, keepalive: bool, now: Moment) -> Option<Attempt> {
-        let session = self.sessions.usable(now.monotonic_ms)?;
-        let ts = (self.shared.clock.server_time_ms(now.wall_ms) / 1_000).clamp(TS_MIN, TS_MAX);
+        let session = self.sessions.usable(now.monotonic_ms)?.generation;
         let entry = self.shared.outbox.entry(key)?;
         entry.attempts += 1;
-        let batch = &entry.batch;
-        let mut request = Vec::with_capacity(ENVELOPE_LINE_MAX + batch.body.len());
-        seal(&mut request, &session.token, &batch.id, ts, &session.key, &batch.body);
-        let id = self.shared.outbox.depart(Flight {
-            attempt: 0,
-            entry: key,
-            session: session.generation,
-            sent_at: now.monotonic_ms,
-            keepalive,
-            bytes: request.len(),
-        });
-        Some(Attempt { id, request, keepalive })
+        let body = entry.batch.body.clone();
+        let bytes = body.len() + ENVELOPE_LINE_MAX;
+        let flight = Flight { attempt: 0, entry: key, session, sent_at: now.monotonic_ms, keepalive, bytes };
+        Some(Attempt { id: self.shared.outbox.depart(flight), body, keepalive })
+    }
+
+    /// The request of an attempt, signed now: the time is the attempt's, `body` the batch's, as it is or packed by the host as
+    /// gzip (SPEC.md, "Body"). `None` if it cannot be sent any more; then the attempt is over, and its batch goes out with another.
+    pub fn seal(&mut self, attempt: u32, body: &[u8], now: Moment) -> Option<Vec<u8>> {
+        let request = self.request(attempt, body, now);
+        if request.is_none() {
+            self.shared.outbox.arrive(attempt);
+        }
+        request
+    }
+
+    fn request(&mut self, attempt: u32, body: &[u8], now: Moment) -> Option<Vec<u8>> {
+        let (flight, batch) = self.shared.outbox.flight(attempt)?;
+        // Another session may be another person's.
+        let session =
+            self.sessions.usable(now.monotonic_ms).filter(|session| session.generation == flight.session)?;
+        let ts = (self.shared.clock.server_time_ms(now.wall_ms) / 1_000).clamp(TS_MIN, TS_MAX);
+        let mut request = Vec::new();
+        seal(&mut request, &session.token, &batch.id, ts, &session.key, body);
+        flight.bytes = request.len();
+        Some(request)
     }
 
     /// Until when there is nothing to do unless something happens.

@@ -129,7 +129,7 @@ impl Journal {
             if !lines.is_empty() {
                 let mut about = Vec::new();
                 line::number(&mut about, wall_ms);
-                about.push(b'\n');
+                line::text(&mut about, "\n");
                 self.write(&mut out, b'p', batch, Some(n), &about, lines);
             }
         }
@@ -162,7 +162,7 @@ impl Journal {
         line::bytes(&mut out, &[b'/', kind]);
         padded(&mut out, u64::from(number));
         if let Some(n) = n {
-            out.push(b'.');
+            line::text(&mut out, ".");
             padded(&mut out, n);
         }
         out
@@ -173,7 +173,7 @@ impl Journal {
 fn padded(out: &mut Vec<u8>, number: u64) {
     let mut bound = 1_000_000_000;
     while number < bound && bound > 1 {
-        out.push(b'0');
+        line::text(out, "0");
         bound /= 10;
     }
     line::number(out, number);
@@ -209,16 +209,16 @@ fn about(batch: &Batch, count: u64, owners: &Owners) -> Vec<u8> {
     ];
     for number in numbers {
         line::number(&mut out, number);
-        out.push(b' ');
+        line::text(&mut out, " ");
     }
     for text in
         [batch.id.as_bytes(), batch.execution.as_bytes(), batch.writer.as_bytes(), batch.prev.as_bytes()]
     {
         line::bytes(&mut out, text);
-        out.push(b' ');
+        line::text(&mut out, " ");
     }
     line::text(&mut out, owners.name(batch.owner));
-    out.push(b'\n');
+    line::text(&mut out, "\n");
     out
 }
 
@@ -243,7 +243,7 @@ pub(super) fn read_batch(queue: u32, number: u32, value: &str, owners: &mut Owne
     let execution = ExecutionId::read(word())?;
     let writer = WriterId::read(word())?;
     let mut batch = Batch::first(id, execution, writer);
-    batch.prev = Prev::parse(word(), 0)?;
+    batch.prev = Prev::parse(word(), 0, 43)?;
     (batch.queue, batch.number) = (queue, number);
     [batch.k, batch.n, batch.count, batch.dropped, _, _, _, batch.cut_at] = numbers;
     batch.dropped = batch.dropped.min(batch.count);

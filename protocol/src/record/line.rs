@@ -79,7 +79,6 @@ pub(super) fn drop_line(out: &mut Vec<u8>, n: u64, reason: &str, from: u64, to: 
     end(out);
 }
 
-#[inline(never)]
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     bytes(out, text.as_bytes());
 }

@@ -6,7 +6,6 @@
 
 use super::json::{end_of_value, member};
 use super::line;
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -16,22 +15,20 @@ pub(super) struct MessageTable {
 }
 
 struct Message {
-    hash: u32,
     /// Number of the `msg` event that carries it.
     n: u64,
-    /// `None` once that event is lost.
-    text: Option<Box<[u8]>>,
+    /// Empty once that event is lost.
+    text: Vec<u8>,
 }
 
 impl MessageTable {
     /// The index of `text`, tried first at `expected`: histories come in order.
     pub(super) fn index_of(&self, text: &[u8], expected: usize) -> Option<usize> {
-        let is = |message: &Message| message.text.as_deref() == Some(text);
+        let is = |message: &Message| message.text == text;
         if self.messages.get(expected).is_some_and(is) {
             return Some(expected);
         }
-        let hash = fnv1a(text);
-        self.messages.iter().position(|message| message.hash == hash && is(message))
+        self.messages.iter().position(is)
     }
 
     /// The index that the next new message gets.
@@ -41,13 +38,13 @@ impl MessageTable {
 
     /// Takes in a message that event `n` carries.
     pub(super) fn add(&mut self, text: &[u8], n: u64) {
-        self.messages.push(Message { hash: fnv1a(text), n, text: Some(text.into()) });
+        self.messages.push(Message { n, text: text.to_vec() });
     }
 
     /// Forgets the messages of events that are lost.
     pub(super) fn forget(&mut self, events: &Range<u64>) {
         for message in self.messages.iter_mut().filter(|message| events.contains(&message.n)) {
-            message.text = None;
+            message.text = Vec::new();
         }
     }
 }
@@ -122,11 +119,6 @@ impl Ranges {
         line::text(&mut self.text, "]");
         self.count = 0;
     }
-}
-
-/// FNV-1a, 32 bits: only sorts out candidates, the texts decide.
-fn fnv1a(text: &[u8]) -> u32 {
-    text.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]

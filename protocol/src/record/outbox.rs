@@ -11,13 +11,13 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// The digest of a body, as base64url; empty if there is none.
-pub(super) type Prev = Text<43>;
+pub(super) type Prev = Text;
 
 /// What `prev` says of a body.
 pub(super) fn prev_of(body: &[u8]) -> Prev {
     let mut text = Vec::new();
     BodyDigest::of(body).push_base64url(&mut text);
-    Prev::parse(&text, 0).unwrap_or(Prev::EMPTY)
+    Prev::parse(&text, 0, 43).unwrap_or(Prev::EMPTY)
 }
 
 /// A stretch of a writer's sequence: one that is cut, or the one that is being filled. Everything about it that must survive for it
@@ -215,6 +215,13 @@ impl Outbox {
         self.next_attempt += 1;
         self.flights.push(flight);
         flight.attempt
+    }
+
+    /// An attempt whose outcome is not known, and its batch.
+    pub(super) fn flight(&mut self, attempt: u32) -> Option<(&mut Flight, &Batch)> {
+        let flight = self.flights.iter_mut().find(|flight| flight.attempt == attempt)?;
+        let entry = self.entries.iter().find(|entry| entry.key == flight.entry)?;
+        Some((flight, &entry.batch))
     }
 
     /// Takes back an attempt whose outcome is known.

@@ -21,7 +21,8 @@ impl Random {
 
     /// A new batch id: `bat_` and 32 hex digits.
     pub(super) fn batch_id(&mut self) -> BatchId {
-        let mut text = Vec::from(*b"bat_");
+        let mut text = Vec::new();
+        text.extend_from_slice(b"bat_");
         self.push_unique(&mut text);
         BatchId::read(&text).expect("`bat_` and 32 hex digits fit the grammar")
     }

@@ -430,13 +430,13 @@ impl Recorder {
         let Counts { stored, rejected, dropped, pending } = self.counts();
         for count in [stored, rejected, dropped, pending] {
             line::number(out, count);
-            out.push(b'\n');
+            line::text(out, "\n");
         }
         for (reason, count) in self.reasons() {
             line::number(out, *count);
-            out.push(b' ');
+            line::text(out, " ");
             line::text(out, reason);
-            out.push(b'\n');
+            line::text(out, "\n");
         }
     }
 

@@ -129,8 +129,9 @@ fn cut_string(object: &mut Vec<u8>, string: &Found, left: usize) {
     let shorter = if string.is_content {
         marker(text, Some(start))
     } else {
-        let mut shorter = Vec::from([b'"']);
-        shorter.extend_from_slice(start);
+        let mut shorter = Vec::new();
+        line::text(&mut shorter, "\"");
+        line::bytes(&mut shorter, start);
         line::text(&mut shorter, "\u{2026}\"");
         shorter
     };
@@ -175,7 +176,7 @@ fn marker(value: &[u8], start: Option<&[u8]>) -> Vec<u8> {
     BodyDigest::of(value).push_base64url(&mut out);
     if let Some(start) = start {
         line::text(&mut out, "\",\"start\":\"");
-        out.extend_from_slice(start);
+        line::bytes(&mut out, start);
     }
     line::text(&mut out, "\"}}");
     out

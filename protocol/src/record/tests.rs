@@ -1,7 +1,7 @@
 //! The recorder as a whole, driven as a host drives it.
 
 use super::writer::LINE_MAX;
-use super::{Action, Attempt, Config, Counts, EventType, Handle, Moment, Recorder, Reply, Role};
+use super::{Action, Config, Counts, EventType, Handle, Moment, Recorder, Reply, Role};
 use crate::digest::BodyDigest;
 use crate::ids::{BatchId, ExecutionId};
 use crate::keys::{BatchKey, SessionKey, Signature};
@@ -30,6 +30,22 @@ fn stored() -> Reply<'static> {
 
 fn refused(status: u16, code: &str) -> Reply<'_> {
     Reply { status, code, ..Reply::default() }
+}
+
+/// An attempt, sealed.
+#[derive(Debug)]
+struct Attempt {
+    id: u32,
+    request: Vec<u8>,
+    keepalive: bool,
+}
+
+impl Attempt {
+    /// Seals an attempt as it was handed out.
+    fn seal(recorder: &mut Recorder, attempt: &super::Attempt, now: Moment) -> Option<Self> {
+        let request = recorder.seal(attempt.id, &attempt.body, now)?;
+        Some(Self { id: attempt.id, request, keepalive: attempt.keepalive })
+    }
 }
 
 /// A recorder with a session, and its host's clocks.
@@ -82,16 +98,24 @@ impl Host {
         self.recorder.next_action(self.now)
     }
 
+    fn seal(&mut self, attempt: &super::Attempt) -> Attempt {
+        Attempt::seal(&mut self.recorder, attempt, self.now).unwrap()
+    }
+
+    fn at_exit(&mut self) -> Option<Attempt> {
+        self.recorder.next_at_exit(self.now).map(|attempt| self.seal(&attempt))
+    }
+
     fn send(&mut self) -> Attempt {
         match self.next() {
-            Action::Send(attempt) => attempt,
+            Action::Send(attempt) => self.seal(&attempt),
             other => panic!("{other:?} where an attempt is due"),
         }
     }
 
     fn sends(&mut self) -> Vec<Attempt> {
         core::iter::from_fn(|| match self.next() {
-            Action::Send(attempt) => Some(attempt),
+            Action::Send(attempt) => Some(self.seal(&attempt)),
             _ => None,
         })
         .collect()
@@ -121,7 +145,7 @@ impl Host {
     fn send_when_due(&mut self) -> Attempt {
         loop {
             match self.next() {
-                Action::Send(attempt) => return attempt,
+                Action::Send(attempt) => return self.seal(&attempt),
                 Action::Wait(ms) => self.pass(ms),
                 other => panic!("{other:?} where an attempt would become due"),
             }
@@ -444,7 +468,7 @@ fn retry_after_is_honoured() {
     let attempt = host.send();
     host.settle(&attempt, &Reply { retry_after_ms: Some(4_000), ..refused(429, "rate_limited") });
     let asked_at = host.now.monotonic_ms;
-    assert!(host.recorder.next_at_exit(host.now).is_none(), "even while the page goes away");
+    assert!(host.at_exit().is_none(), "even while the page goes away");
     host.send_when_due();
     let waited = host.now.monotonic_ms - asked_at;
     assert!((4_000..4_500).contains(&waited), "{waited}");
@@ -678,14 +702,14 @@ fn a_page_that_goes_away_sends_what_fits_its_budget() {
     assert!(second.keepalive);
     let third = host.send();
     assert!(!third.keepalive, "the budget is used up");
-    assert!(host.recorder.next_at_exit(host.now).is_none());
+    assert!(host.at_exit().is_none());
 
     host.settle(&first, &stored());
-    let at_exit = host.recorder.next_at_exit(host.now).unwrap();
+    let at_exit = host.at_exit().unwrap();
     assert!(at_exit.keepalive);
     assert_eq!(Sent::read(&at_exit).numbers(), [2], "the one whose attempt dies with the page");
     assert!(second.request.len() + at_exit.request.len() <= KEEPALIVE_BUDGET);
-    assert!(host.recorder.next_at_exit(host.now).is_none());
+    assert!(host.at_exit().is_none());
 
     host.settle(&at_exit, &stored());
     host.settle(&third, &refused(200, "duplicate"));
@@ -695,13 +719,63 @@ fn a_page_that_goes_away_sends_what_fits_its_budget() {
 }
 
 #[test]
+fn a_batch_that_was_packed_is_signed_as_it_is_sent() {
+    let mut host = Host::new(Config { page: true, ..Config::new("test/1") });
+    let run = host.open();
+    for _ in 0..4 {
+        host.log(run, &"x".repeat(30_000));
+    }
+    let Action::Send(attempt) = host.next() else { panic!("a batch is due") };
+    host.pass(5_000);
+    let request = host.recorder.seal(attempt.id, b"\x1f\x8bpacked", host.now).unwrap();
+    let line = request.strip_suffix(b"\n\x1f\x8bpacked").unwrap();
+    let [_, _, id, ts, signature] =
+        core::str::from_utf8(line).unwrap().split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let (id, ts, signature) =
+        (BatchId::parse(id).unwrap(), ts.parse().unwrap(), Signature::parse(signature).unwrap());
+    assert_eq!(ts, host.now.wall_ms / 1_000, "the time is that of sealing");
+    assert!(SessionKey::from_bytes(KEY).verifies(&id, ts, b"\x1f\x8bpacked", &signature));
+    assert!(host.send().keepalive);
+    assert!(host.send().keepalive, "the page's budget is charged what is sent");
+    assert!(!host.send().keepalive);
+}
+
+#[test]
+fn an_attempt_whose_session_is_another_when_it_is_packed_goes_out_anew_at_once() {
+    let mut host = Host::usual();
+    let run = host.open();
+    host.log(run, "a");
+    host.recorder.flush();
+    let Action::Send(attempt) = host.next() else { panic!("a batch is due") };
+    host.give_session("s1.b");
+    assert!(host.recorder.seal(attempt.id, &attempt.body, host.now).is_none());
+    assert!(host.recorder.seal(attempt.id, &attempt.body, host.now).is_none(), "it is over");
+    let again = host.send();
+    assert_eq!(Sent::read(&again).token, "s1.b");
+    host.settle(&again, &stored());
+    assert_eq!(host.counts(), (1, 0, 0, 0));
+}
+
+#[test]
+fn what_is_purged_while_it_is_packed_is_not_sent() {
+    let mut host = Host::usual();
+    let run = host.open();
+    host.log(run, "a");
+    host.recorder.flush();
+    let Action::Send(attempt) = host.next() else { panic!("a batch is due") };
+    host.recorder.purge("consent_withdrawn");
+    assert!(host.recorder.seal(attempt.id, &attempt.body, host.now).is_none());
+    assert_eq!(host.counts(), (0, 0, 1, 0));
+}
+
+#[test]
 fn a_page_that_goes_away_cuts_and_sends_everything_small() {
     let mut host = Host::new(Config { page: true, ..Config::new("test/1") });
     let (a, b) = (host.open(), host.open());
     host.log(a, "a");
     host.log(b, "b");
     assert!(matches!(host.next(), Action::Wait(_)));
-    let sent: Vec<Attempt> = core::iter::from_fn(|| host.recorder.next_at_exit(host.now)).collect();
+    let sent: Vec<Attempt> = core::iter::from_fn(|| host.at_exit()).collect();
     assert_eq!(sent.len(), 2);
     assert!(sent.iter().all(|attempt| attempt.keepalive));
 }
@@ -821,14 +895,24 @@ mod every_event_has_one_fate {
     #[derive(Default)]
     struct World {
         server: Server,
+        /// Attempts that are handed out and not sealed.
+        packing: Vec<crate::record::Attempt>,
         flying: Vec<Attempt>,
         sessions: u32,
+    }
+
+    impl World {
+        /// Attempts whose session has gone meanwhile are over.
+        fn seal_all(&mut self, host: &mut Host) {
+            let seal = |attempt| Attempt::seal(&mut host.recorder, &attempt, host.now);
+            self.flying.extend(self.packing.drain(..).filter_map(seal));
+        }
     }
 
     /// What the host does for one byte of luck.
     fn act(host: &mut Host, world: &mut World, luck: u8) {
         match host.next() {
-            Action::Send(attempt) => world.flying.push(attempt),
+            Action::Send(attempt) => world.packing.push(attempt),
             Action::RenewSession if luck.is_multiple_of(3) => {
                 host.recorder.renewal_failed(host.now.monotonic_ms);
             }
@@ -838,8 +922,11 @@ mod every_event_has_one_fate {
             }
             _ => host.pass(u64::from(luck) * 20),
         }
+        if luck % 4 < 2 {
+            world.seal_all(host);
+        }
         if luck.is_multiple_of(16) {
-            world.flying.extend(host.recorder.next_at_exit(host.now));
+            world.flying.extend(host.at_exit());
         }
         if luck % 2 == 1 && !world.flying.is_empty() {
             let attempt = world.flying.swap_remove(usize::from(luck) % world.flying.len());
@@ -877,12 +964,13 @@ mod every_event_has_one_fate {
         host.recorder.flush();
         for _ in 0..10_000 {
             match host.next() {
-                Action::Send(attempt) => world.flying.push(attempt),
+                Action::Send(attempt) => world.packing.push(attempt),
                 Action::RenewSession => host.give_session("s1.last"),
                 Action::Wait(ms) => host.pass(ms),
                 Action::Rest if world.flying.is_empty() => return,
                 _ => {}
             }
+            world.seal_all(host);
             if let Some(attempt) = world.flying.pop() {
                 world.server.store(&Sent::read(&attempt));
                 host.settle(&attempt, &stored());

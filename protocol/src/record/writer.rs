@@ -2,7 +2,7 @@
 
 use super::capture::{Fields, Malformed, capture};
 use super::journal::Journal;
-use super::line::{self, About, HEADER_MAX};
+use super::line::{self, About};
 use super::messages::{MessageTable, Ranges, find_list, next_element};
 use super::outbox::{Batch, prev_of};
 use super::owners::Owner;
@@ -244,7 +244,7 @@ impl Writer {
         let batch = &mut self.batch;
         let about =
             About { clock_offset_ms: shared.clock.offset_ms(), lost: shared.lost, sdk: shared.sdk, fin };
-        let mut body = Vec::with_capacity(HEADER_MAX + batch.body.len());
+        let mut body = Vec::new();
         line::header(&mut body, batch, &about);
         body.append(&mut batch.body);
         self.held_bytes += body.len();
@@ -301,12 +301,12 @@ impl Writer {
         if !fields.shorten(LINE_MAX - LINE_OVERHEAD) {
             return self.drop_event("too_large", now, shared);
         }
-        let mut text = Vec::with_capacity(fields.as_bytes().len() + LINE_OVERHEAD);
+        let mut text = Vec::new();
         let n = self.batch.end();
         line::begin(&mut text, event.as_str(), n);
         if !fields.members().is_empty() {
-            text.push(b',');
-            text.extend_from_slice(fields.members());
+            line::text(&mut text, ",");
+            line::bytes(&mut text, fields.members());
         }
         if event == EventType::End {
             line::number_member(&mut text, "last", n);
@@ -331,17 +331,17 @@ impl Writer {
     fn send_message(&mut self, message: &[u8], now: u64, shared: &mut Shared) -> usize {
         let index = self.messages.next_index();
         let n = self.batch.end();
-        let mut value = Vec::with_capacity(message.len() + LINE_OVERHEAD);
+        let mut value = Vec::new();
         line::text(&mut value, "{\"v\":");
-        value.extend_from_slice(message);
-        value.push(b'}');
+        line::bytes(&mut value, message);
+        line::text(&mut value, "}");
         // A message is an object, so a marker can stand for it as a whole: this always fits.
         shorten(&mut value, LINE_MAX - LINE_OVERHEAD);
-        let mut text = Vec::with_capacity(value.len() + LINE_OVERHEAD);
+        let mut text = Vec::new();
         line::begin(&mut text, "msg", n);
         line::number_member(&mut text, "i", index as u64);
-        text.push(b',');
-        text.extend_from_slice(&value[1..value.len() - 1]);
+        line::text(&mut text, ",");
+        line::bytes(&mut text, &value[1..value.len() - 1]);
         line::end(&mut text);
         self.messages.add(message, n);
         self.append(&text, now, shared);

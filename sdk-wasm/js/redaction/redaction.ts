@@ -39,15 +39,15 @@ export class Redaction {
 
   /** The text of an event's fields, of which `bare` is the text without its contents; or why there is none. */
   event(type: number, bare: string, contents: Contents, marks: Marks): string {
-    const redact = (json: string, mayBeMarker: boolean): string => this.#redact(json, mayBeMarker, marks);
+    const redact = (json: string, contentsAt: number): string => this.#redact(json, contentsAt, marks);
     try {
-      return this.#rules ? this.#rules.event(type, bare, contents, marks, redact) : redactEach(bare, contents, redact);
+      return this.#rules ? this.#rules.event(type, bare, contents, marks, redact) : redact(join(bare, contents), bare.length);
     } catch {
       return frame(type, bare, "?");
     }
   }
 
-  #redact(json: string, mayBeMarker: boolean, marks: Marks): string {
+  #redact(json: string, contentsAt: number, marks: Marks): string {
     let out = "";
     let [written, at, inString] = [0, 0, false];
     for (const { start: begin, end, kind } of findSecrets(json, this.#rules?.kinds)) {
@@ -65,7 +65,7 @@ export class Redaction {
       const isValue = isWhole || !inString;
       const text = `[redacted ${kind} ${mark}]`;
       out += json.slice(written, start - quotes);
-      if (isValue) out += mayBeMarker ? `{"$redacted":{"kind":"${kind}","mark":"${mark}"}}` : `"${text}"`;
+      if (isValue) out += start > contentsAt ? `{"$redacted":{"kind":"${kind}","mark":"${mark}"}}` : `"${text}"`;
       else out += text;
       written = at = end + quotes;
       if (isWhole) inString = false;
@@ -74,13 +74,13 @@ export class Redaction {
   }
 }
 
-/** Takes secrets out of JSON text; a value of which nothing is left may become a marker. */
-export type Redact = (json: string, mayBeMarker: boolean) => string;
+/** Takes secrets out of JSON text; a value of which nothing is left becomes a marker if it stands behind `contentsAt`. */
+export type Redact = (json: string, contentsAt: number) => string;
 
-/** Redacts an event's texts and joins them. */
-export function redactEach(bare: string, contents: Contents, redact: Redact): string {
-  let text = redact(bare, false).slice(0, -1);
-  for (const name in contents) if (contents[name]) text += `${text[1] ? "," : ""}"${name}":${redact(contents[name], true)}`;
+/** The text of an event's fields. Its contents stand behind all that `bare` has. */
+export function join(bare: string, contents: Contents): string {
+  let text = bare.slice(0, -1);
+  for (const name in contents) if (contents[name]) text += `${text.length > 1 ? "," : ""}"${name}":${contents[name]}`;
   return `${text}}`;
 }
 

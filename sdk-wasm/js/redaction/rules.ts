@@ -1,16 +1,22 @@
 // The host's own rules for what must not leave the page: paths, patterns, a hook, no content at all. They are applied to
-// an event's values, before secrets are looked for in what is left. The entry `stepseal/redaction`.
+// an event's values, before secrets are looked for in what is left.
 
 import type { RedactableEvent, RedactionKind, RedactionOptions, RedactionRules } from "../types.js";
 import { EVENT } from "../core.js";
-import { type Contents, frame, markOf, type Marks, type Redact, redactEach } from "./redaction.js";
+import { type Contents, frame, join, markOf, type Marks, type Redact } from "./redaction.js";
 
 const EVENT_NAMES = Object.keys(EVENT);
 
-/** What is looked for without being asked (`secrets.ts`). */
-const OWN_KINDS: RedactionKind[] = ["api_key", "private_key", "jwt", "authorization", "connection_string", "secret", "email", "card"];
-/** What is looked for here, if the host wants it. */
-const OPTIONAL: Partial<Record<RedactionKind, RegExp>> = {
+/** What can be looked for: by the recorder without being asked (`secrets.ts`), or here, if the host wants it. */
+const KINDS: Record<RedactionKind, RegExp | null> = {
+  api_key: null,
+  private_key: null,
+  jwt: null,
+  authorization: null,
+  connection_string: null,
+  secret: null,
+  email: null,
+  card: null,
   phone: /(?<![\w.+])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)|\d)(?:[ .-]{0,2}\d){5,11}|(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4})(?![\w])/,
   ip: /(?<![\w.:])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}|(?:[\da-f]{1,4}:){7}[\da-f]{1,4}|(?=[\da-f]{0,4}:[\da-f:]*[\da-f])(?:[\da-f]{1,4}:){0,6}:(?::?[\da-f]{1,4}){1,7})(?![\w:]|\.\d)/i,
 };
@@ -23,15 +29,7 @@ const CONTENTS = ["input", "output", "reasoning", "metadata", "body", "comment"]
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 type Fields = { [key: string]: Json };
 
-/**
- * What must not leave the page, for `Recorder.start({ redaction })`.
- * @throws TypeError naming what cannot be read
- */
-export function rules(options: RedactionOptions): RedactionRules {
-  return new Rules(options);
-}
-
-/** A host's rules. */
+/** A host's rules, as `redaction.ts` asks them. */
 export class Rules implements RedactionRules {
   /** Kinds that are turned on or off. */
   readonly kinds: Partial<Record<RedactionKind, boolean>>;
@@ -44,13 +42,13 @@ export class Rules implements RedactionRules {
 
   /** @throws TypeError naming what cannot be read */
   constructor({ kinds = {}, deny = [], allow = [], patterns = [], content = "all", hook }: RedactionOptions) {
-    for (const kind of Object.keys(kinds)) if (!OWN_KINDS.includes(kind as RedactionKind) && !(kind in OPTIONAL)) refuse("kinds", kind);
+    for (const kind of Object.keys(kinds)) if (!Object.keys(KINDS).includes(kind)) refuse("kinds", kind);
     if (content !== "all" && content !== "none") refuse("content", content);
     if (hook !== undefined && typeof hook !== "function") refuse("hook", hook);
     this.kinds = kinds;
     this.#deny = Array.from(deny, (path) => toPattern("deny", path));
     this.#allow = Array.from(allow, (path) => toPattern("allow", path));
-    const optional = Object.entries(OPTIONAL).flatMap(([kind, pattern]) => (kinds[kind as RedactionKind] ? [{ kind, pattern }] : []));
+    const optional = Object.entries(KINDS).flatMap(([kind, pattern]) => (pattern && kinds[kind as RedactionKind] ? [{ kind, pattern }] : []));
     this.#patterns = [...patterns, ...optional].map(({ kind, pattern }) => {
       if (!/^[a-z\d_]{1,32}$/.test(kind) || !(pattern instanceof RegExp)) refuse("patterns", kind);
       return [kind, new RegExp(pattern.source, `${pattern.flags.replace(/[gy]/g, "")}g`)];
@@ -62,8 +60,8 @@ export class Rules implements RedactionRules {
 
   /** As {@link Redaction.event}; `redact` takes out the secrets that the rules leave. */
   event(type: number, bare: string, contents: Contents, marks: Marks, redact: Redact): string {
-    if (this.#isIdle) return redactEach(bare, contents, redact);
-    const fields = this.#askHook(EVENT_NAMES[type]!, JSON.parse(redactEach(bare, contents, (json) => json)));
+    if (this.#isIdle) return redact(join(bare, contents), bare.length);
+    const fields = this.#askHook(EVENT_NAMES[type]!, JSON.parse(join(bare, contents)));
     if (!fields) return frame(type, bare, "!");
     const mark = (kind: string, value: Json): string => markOf(marks, kind, typeof value === "string" ? value : JSON.stringify(value));
     const allowed: string[] = [];
@@ -73,8 +71,8 @@ export class Rules implements RedactionRules {
       texts[name] = JSON.stringify(rest[name]);
       delete rest[name];
     }
-    const text = redactEach(JSON.stringify(rest), texts, redact);
-    return text.replace(/\{"\$allow":(\d+)\}/g, (_, index) => allowed[index]!);
+    const own = JSON.stringify(rest);
+    return redact(join(own, texts), own.length).replace(/\{"\$allow":(\d+)\}/g, (_, index) => allowed[index]!);
   }
 
   #askHook(type: string, fields: Fields): Fields | null {
@@ -96,7 +94,7 @@ export class Rules implements RedactionRules {
       }
       return this.#walk(value, `.${toStep(key)}`, CONTENTS.includes(key), false, out);
     };
-    return Object.fromEntries(Object.entries(fields).map(([key, value]) => [this.#replace(key, out), walk(key, value)]));
+    return Object.fromEntries(Object.entries(fields).map(([key, value]) => [this.#writeKey(key, false, out), walk(key, value)]));
   }
 
   #walk(value: Json, path: string, isContent: boolean, isAllowed: boolean, out: Out): Json {
@@ -111,11 +109,17 @@ export class Rules implements RedactionRules {
     const inside = (key: string | number, member: Json): Json => this.#walk(member, `${path}.${toStep(key)}`, isContent, isAllowed, out);
     if (Array.isArray(value)) return value.map((element, index) => inside(index, element));
     if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([key, member]) => [isAllowed ? key : this.#replace(key, out), inside(key, member)]));
+      return Object.fromEntries(Object.entries(value).map(([key, member]) => [this.#writeKey(key, isAllowed, out), inside(key, member)]));
     }
     if (typeof value !== "string" || isAllowed) return value;
     const whole = isContent && this.#patterns.find(([, pattern]) => value && value.match(pattern)?.[0] === value);
     return whole ? { $redacted: { kind: whole[0], mark: out.mark(whole[0], value) } } : this.#replace(value, out);
+  }
+
+  /** A hook's key may look like what stands for an allowed value: it gains a `$`, as recorded keys have. */
+  #writeKey(key: string, isAllowed: boolean, out: Out): string {
+    const own = key === "$allow" ? `$${key}` : key;
+    return isAllowed ? own : this.#replace(own, out);
   }
 
   #replace(text: string, { mark }: Out): string {

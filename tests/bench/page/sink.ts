@@ -1,7 +1,8 @@
 // Serves the pages of the benchmark, takes in what every recorder sends, and counts it.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { gunzipSync } from "node:zlib";
+import { bodyOf, listen, type LoopbackServer } from "../../fixtures/loopback-server.ts";
 
 /** Cross-origin isolation makes the page's clock 20 times as fine. */
 const ISOLATION = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp", "cross-origin-resource-policy": "same-origin" };
@@ -12,30 +13,26 @@ const TYPES: Record<string, string> = { js: "text/javascript", wasm: "applicatio
 export type Taken = { requests: number; bytes: number; steps: number };
 
 export class Sink {
-  readonly #server: Server;
+  #server!: LoopbackServer;
   readonly #files: Map<string, Uint8Array>;
   #bodies: Buffer[] = [];
 
-  private constructor(server: Server, files: Map<string, Uint8Array>) {
-    this.#server = server;
+  private constructor(files: Map<string, Uint8Array>) {
     this.#files = files;
   }
 
   static async start(files: Map<string, Uint8Array>): Promise<Sink> {
-    const server = createServer();
-    const sink = new Sink(server, files);
-    server.on("request", (request, response) => sink.#answer(request, response));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const sink = new Sink(files);
+    sink.#server = await listen((request, response) => void sink.#answer(request, response));
     return sink;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return this.#server.url;
   }
 
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+  stop(): Promise<void> {
+    return this.#server.stop();
   }
 
   /** What has come since the last call; reading it waits until nobody measures. */
@@ -44,15 +41,14 @@ export class Sink {
     return {
       requests: bodies.length,
       bytes: bodies.reduce((sum, body) => sum + body.length, 0),
-      steps: bodies.reduce((sum, body) => sum + stepsIn(body.toString()), 0),
+      steps: bodies.reduce((sum, body) => sum + stepsIn(body), 0),
     };
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.method === "GET") return this.#serve(request.url!.slice(1), response);
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    if (request.method === "POST") this.#bodies.push(Buffer.concat(chunks));
+    const body = await bodyOf(request);
+    if (request.method === "POST") this.#bodies.push(body);
     response.writeHead(200, { "content-type": "application/json", ...CORS });
     response.end(JSON.stringify({ code: "stored", rejected: 0, server_time: Date.now() }));
   }
@@ -65,8 +61,13 @@ export class Sink {
 }
 
 /** The steps in one request of any of the recorders. */
-function stepsIn(body: string): number {
-  if (body.startsWith("b1 ")) return body.split("\n").filter((line) => line.startsWith('{"t":"step"')).length;
+function stepsIn(bytes: Buffer): number {
+  const body = bytes.toString();
+  if (body.startsWith("b1 ")) {
+    const sealed = bytes.subarray(bytes.indexOf("\n") + 1);
+    const batch = sealed[0] === 0x1f ? gunzipSync(sealed).toString() : body;
+    return batch.split("\n").filter((line) => line.startsWith('{"t":"step"')).length;
+  }
   if (body.startsWith('{"resourceSpans"')) {
     const spans = JSON.parse(body).resourceSpans.flatMap(({ scopeSpans }: any) => scopeSpans.flatMap(({ spans }: any) => spans));
     return spans.filter(({ parentSpanId }: any) => parentSpanId).length;

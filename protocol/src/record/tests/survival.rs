@@ -1,9 +1,9 @@
 //! Pages that die, and what the next one makes of what they left.
 
-use super::{EXECUTION, KEY, OWNER, Sent, Server, TOKEN, WALL, execution, refused, stored};
+use super::{Attempt, EXECUTION, KEY, OWNER, Sent, Server, TOKEN, WALL, execution, refused, stored};
 use crate::ids::ExecutionId;
 use crate::keys::SessionKey;
-use crate::record::{Action, Attempt, Config, EventType, Handle, Moment, Recorder, Role, Sampling};
+use crate::record::{Action, Config, EventType, Handle, Moment, Recorder, Role, Sampling};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde_json::{Value, json};
@@ -63,6 +63,12 @@ impl Page {
         has_changed
     }
 
+    /// The next attempt, sealed.
+    fn send(&mut self) -> Option<Attempt> {
+        let Action::Send(attempt) = self.recorder.next_action(self.now) else { return None };
+        Attempt::seal(&mut self.recorder, &attempt, self.now)
+    }
+
     fn sends(&mut self) -> bool {
         matches!(self.recorder.next_action(self.now), Action::Send(_))
     }
@@ -102,6 +108,7 @@ impl Page {
             self.save(store);
             match self.recorder.next_action(self.now) {
                 Action::Send(attempt) => {
+                    let attempt = Attempt::seal(&mut self.recorder, &attempt, self.now).unwrap();
                     self.recorder.settle(attempt.id, &stored(), 20, self.now);
                     sent.push(Sent::read(&attempt));
                 }
@@ -408,7 +415,7 @@ fn what_may_have_been_sent_keeps_its_contents_when_the_store_is_full_and_the_res
     }
     page.end(run, "completed");
     page.save(&mut store);
-    let Action::Send(first) = page.recorder.next_action(page.now) else { panic!("nothing to send") };
+    let first = page.send().expect("nothing to send");
     page.recorder.settle(first.id, &refused(503, ""), 20, page.now);
     page.recorder.store_is_full();
     let sent = page.deliver(&mut store);
@@ -528,11 +535,11 @@ fn only_one_of_several_recorders_sends() {
     assert!(matches!(page.recorder.next_action(page.now), Action::TakeTurn));
     assert!(!page.sends());
     page.recorder.turn_taken();
-    let Action::Send(attempt) = page.recorder.next_action(page.now) else { panic!("it has the turn") };
+    let attempt = page.send().expect("it has the turn");
     page.recorder.settle(attempt.id, &refused(503, "storage_unavailable"), 20, page.now);
     assert!(matches!(page.recorder.next_action(page.now), Action::Wait(_)), "a pause keeps the turn");
     page.now.monotonic_ms += 60_000;
-    let Action::Send(attempt) = page.recorder.next_action(page.now) else { panic!("it has the turn") };
+    let attempt = page.send().expect("it has the turn");
     page.recorder.settle(attempt.id, &stored(), 20, page.now);
     assert!(matches!(page.recorder.next_action(page.now), Action::YieldTurn));
     assert!(!page.sends());
@@ -547,7 +554,7 @@ fn without_a_store_nobody_waits_for_a_turn() {
     page.end(run, "completed");
     assert!(!page.sends(), "the store may open yet");
     page.recorder.store_failed();
-    let Action::Send(attempt) = page.recorder.next_action(page.now) else { panic!("it sends from memory") };
+    let attempt = page.send().expect("it sends from memory");
     page.recorder.settle(attempt.id, &stored(), 20, page.now);
     assert_eq!(page.recorder.counts().pending, 0);
 }
@@ -593,11 +600,7 @@ mod pages_that_die_anywhere {
                 0..=2 => self.page.record(self.run, EventType::Log, &json!({ "body": luck })),
                 3 => self.page.finish_write(&mut self.store),
                 4 if self.page.writing.is_none() => self.page.writing = self.page.recorder.take_changes(WALL),
-                5 => {
-                    if let Action::Send(attempt) = self.page.recorder.next_action(self.page.now) {
-                        self.flying.push(attempt);
-                    }
-                }
+                5 => self.flying.extend(self.page.send()),
                 6 => {
                     if let Some(attempt) = self.flying.pop() {
                         let code = if luck & 16 == 0 {
