@@ -41,9 +41,9 @@ function attempting(problem: HTMLElement, signal: AbortSignal): Attempt {
 // ---- settings ----
 
 const SEARCHES: [value: string, label: string][] = [
-  ["off", "Off: no word is indexed"],
-  ["hashed", "Whole words, hashed in the store"],
-  ["plain", "Beginnings of words too, unencrypted in the store"],
+  ["off", "Off"],
+  ["hashed", "Whole words, hashed"],
+  ["plain", "Beginnings too, unencrypted"],
 ];
 
 function drawSettings(host: HTMLElement, project: Project, attempt: Attempt): void {
