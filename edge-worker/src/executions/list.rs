@@ -8,6 +8,7 @@ use crate::request::url;
 use crate::respond::Reply;
 use crate::statistics::state_cost;
 use crate::storage::{cipher, listing};
+use crate::transfer::link;
 use serde_json::{Value, json};
 use std::rc::Rc;
 use stepseal_protocol::at_rest::Labels;
@@ -51,15 +52,7 @@ pub(crate) async fn table(request: &Request, call: &Call) -> Outcome<Reply> {
     }
     let reply = Reply::text("text/csv; charset=utf-8", text);
     let Some(cursor) = next_cursor else { return Ok(reply) };
-    let mut next = url(request)?;
-    let kept: Vec<(String, String)> = next
-        .query_pairs()
-        .filter(|(name, _)| name != "cursor")
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
-    next.query_pairs_mut().clear().extend_pairs(kept).append_pair("cursor", &cursor);
-    let link = format!("<{}?{}>; rel=\"next\"", next.path(), next.query().unwrap_or_default());
-    Ok(reply.with_headers(vec![("Link", link)]))
+    Ok(reply.with_headers(vec![("Link", link(request, &cursor)?)]))
 }
 
 async fn ask(request: &Request, call: &Call) -> Outcome<Answer> {
@@ -79,6 +72,6 @@ async fn ask(request: &Request, call: &Call) -> Outcome<Answer> {
     Ok(Answer { reader, query, window, page, next_cursor, labels })
 }
 
-pub(super) fn position(text: &str) -> Outcome<Position> {
+pub(crate) fn position(text: &str) -> Outcome<Position> {
     Ok(Position::parse(text).ok_or("a cursor of ours").doing("opening a cursor")?)
 }

@@ -7,6 +7,7 @@ mod shared;
 mod show;
 mod steps;
 mod verify;
+pub(crate) mod walk;
 
 pub(crate) use list::{list, table};
 pub(crate) use search::search;
@@ -14,6 +15,7 @@ pub(crate) use shared::{sessions, users};
 pub(crate) use show::show;
 pub(crate) use steps::steps;
 pub(crate) use verify::verify;
+pub(crate) use walk::position_after;
 
 use crate::access::Reader;
 use crate::call::Call;

@@ -83,11 +83,14 @@ async fn take_verified(request: &Request, call: &Call, batch: &Verified<'_>, byt
         cost_nano_usd: rollup.cost_nano_usd,
     };
     let segment = NewSegment {
+        project: *batch.project(),
         batch,
         parsed: &parsed,
         author: &author,
+        owner: &author.subject,
         received_at: call.now,
         under_subject_key: project.subject_keys,
+        import: None,
     };
     let commit = commit(call, &segment, rollup).await?;
     if matches!(commit, Commit::Stored { .. }) {

@@ -151,8 +151,11 @@ fn responses(route: &Route, access: Access) -> Value {
     }
     let mut responses = Map::new();
     let media = route.answers.split(';').next().unwrap_or_default();
-    let schema =
-        if media == "application/json" { json!({ "type": "object" }) } else { json!({ "type": "string" }) };
+    let schema = match (media, route.reply) {
+        ("application/json", "") => json!({ "type": "object" }),
+        ("application/json", name) => json!({ "$ref": format!("#/components/schemas/{name}") }),
+        _ => json!({ "type": "string" }),
+    };
     let mut content = Map::new();
     content.insert(media.to_string(), json!({ "schema": schema }));
     responses.insert(route.success.to_string(), json!({ "description": "Done.", "content": content }));
@@ -201,7 +204,7 @@ mod tests {
                 assert!(serde_json::from_str::<Value>(parameter.schema).is_ok(), "{}", parameter.schema);
             }
             let named = route.body.iter().map(|body| body.schema).filter(|name| !name.is_empty());
-            for name in named {
+            for name in named.chain((!route.reply.is_empty()).then_some(route.reply)) {
                 assert_eq!(document["components"]["schemas"][name]["type"], "object", "{name}");
             }
         }

@@ -67,6 +67,34 @@ const LIST: &[Parameter] = &[
     CURSOR,
 ];
 
+/// Which executions an export is of: the list's filters, or one alone.
+const EXPORT: &[Parameter] = &[
+    text("execution", "Only this execution, instead of a list."),
+    LIST[0],
+    LIST[1],
+    LIST[2],
+    LIST[3],
+    LIST[4],
+    LIST[5],
+    LIST[6],
+    LIST[7],
+    LIST[8],
+    LIST[9],
+    LIST[10],
+    LIST[11],
+    LIST[12],
+    LIST[13],
+    LIST[14],
+    LIST[15],
+    LIST[16],
+    LIST[17],
+    LIST[18],
+    FROM,
+    TO,
+    LIMIT,
+    CURSOR,
+];
+
 /// The list's filters, and where to go on.
 const LIVE: &[Parameter] = &[
     LIST[0],
@@ -160,6 +188,7 @@ const fn maybe_json(schema: &'static str) -> Body {
     Body { media: JSON, schema, required: false }
 }
 
+const LINES: Body = Body { media: "application/x-ndjson", schema: "", required: true };
 const BYTES: Body = Body { media: "text/plain", schema: "", required: true };
 
 const fn route(
@@ -179,6 +208,7 @@ const fn route(
         body: None,
         success: 200,
         answers: JSON,
+        reply: "",
         refusals: &[],
     }
 }
@@ -201,6 +231,11 @@ impl Route {
 
     const fn answers(mut self, media: &'static str) -> Self {
         self.answers = media;
+        self
+    }
+
+    const fn replies(mut self, schema: &'static str) -> Self {
+        self.reply = schema;
         self
     }
 
@@ -423,6 +458,16 @@ pub(super) const ROUTES: &[Route] = &[
         Code::CursorInvalid,
         Code::CheckpointNotFound,
     ]),
+    route(
+        Op::ExportExecutions,
+        "GET",
+        "/v1/export/executions.ndjson",
+        Reader,
+        "The batches of one execution, or of a list of them, as NDJSON that can be imported; `Link` names the next page.",
+    )
+    .query(EXPORT)
+    .answers("application/x-ndjson")
+    .refusals(EXECUTION_REFUSALS),
     route(Op::SignIn, "POST", "/v1/sign-in", Anyone, "Exchanges an API key for the dashboard's cookie.")
         .body(json("SignInRequest"))
         .refusals(&[
@@ -523,6 +568,26 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
         .body(json("DeletionRequest"))
         .success(202)
         .refusals(CHANGE_REFUSALS),
+    route(
+        Op::ImportBatches,
+        "POST",
+        "/import",
+        Admin,
+        "Imports up to 8 lines of an export: each is stored or not by itself, and `results` says which and why not.",
+    )
+    .query(&[text("key", "Verifier key of the exporting log, for batches of a root that this server does not hold.")])
+    .body(LINES)
+    .replies("ImportReply")
+    .refusals(&[
+        Code::RequestMalformed,
+        Code::ParameterUnknown,
+        Code::ParameterInvalid,
+        Code::ProjectPaused,
+        Code::ProjectNotFound,
+        Code::BodyTooLarge,
+        Code::RateLimited,
+        Code::BudgetExhausted,
+    ]),
     route(Op::ListAudit, "GET", "/audit", Admin, "Lists the audit log, newest first.")
         .query(&[
             text("action", "Only this action."),
