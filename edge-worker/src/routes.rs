@@ -67,6 +67,7 @@ async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Rep
         Op::ShowVerifierKey => transparency::key(&request, call).await,
         Op::Export => transfer::log(&request, call).await,
         Op::ExportExecutions => transfer::batches(&request, call).await,
+        Op::ExportTraces => transfer::traces(&request, call).await,
         Op::CreateProject => projects::create(request, call).await,
         Op::ListProjects => projects::list(&request, call).await,
         Op::ShowMetrics => meter::metrics(call, &metrics_reader(&request, call).await?).await,

@@ -8,7 +8,7 @@ use crate::request::url;
 use crate::respond::Reply;
 use crate::statistics::state_cost;
 use crate::storage::{cipher, listing};
-use crate::transfer::link;
+use crate::transfer::Asked;
 use serde_json::{Value, json};
 use std::rc::Rc;
 use stepseal_protocol::at_rest::Labels;
@@ -28,7 +28,9 @@ struct Answer {
 /// Lists executions. A page may be shorter than its limit, even empty, and still not be the last: rare things are
 /// looked for in a bounded number of rows at a time.
 pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
-    let Answer { reader, query, window, page, next_cursor, labels } = ask(request, call).await?;
+    let reader = access::reader(request, call).await?;
+    let query = ListQuery::parse(url(request)?.query_pairs())?;
+    let Answer { reader, query, window, page, next_cursor, labels } = ask(call, reader, query).await?;
     let shown = |execution: Value| match &query.fields {
         Some(fields) => fields.iter().map(|field| ((*field).to_owned(), execution[field].clone())).collect(),
         None => execution,
@@ -44,20 +46,19 @@ pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
 
 /// The same as CSV. Pages put together are one table: only the first names the columns.
 pub(crate) async fn table(request: &Request, call: &Call) -> Outcome<Reply> {
-    let Answer { query, page, next_cursor, labels, .. } = ask(request, call).await?;
+    let reader = access::reader(request, call).await?;
+    let asked = Asked::of(request)?;
+    let query = ListQuery::parse(asked.pairs.iter().cloned())?;
+    let Answer { query, page, next_cursor, labels, .. } = ask(call, reader, query).await?;
     let fields = query.fields.as_deref().unwrap_or(&FIELDS);
     let mut text = if query.page.cursor.is_none() { csv_header(fields) } else { String::new() };
     for row in &page.executions {
         text.push_str(&csv_line(fields, &row.shown(&labels)));
     }
-    let reply = Reply::text("text/csv; charset=utf-8", text);
-    let Some(cursor) = next_cursor else { return Ok(reply) };
-    Ok(reply.with_headers(vec![("Link", link(request, &cursor)?)]))
+    asked.reply(request, "text/csv; charset=utf-8", text, next_cursor.as_deref())
 }
 
-async fn ask(request: &Request, call: &Call) -> Outcome<Answer> {
-    let reader = access::reader(request, call).await?;
-    let query = ListQuery::parse(url(request)?.query_pairs())?;
+async fn ask(call: &Call, reader: Reader, query: ListQuery) -> Outcome<Answer> {
     let mut window = query.window(i64::try_from(call.now).doing("telling the time")?)?;
     let cursors = cursors(call, &reader, query.canonical())?;
     let after = match &query.page.cursor {

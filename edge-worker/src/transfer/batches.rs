@@ -1,36 +1,42 @@
 //! `GET /v1/export/executions.ndjson`: the batches of one execution, or of a list of them, newest first.
 
-use super::page::{BatchWriter, Lines, Load, NDJSON, cursors};
-use super::walk::{SEGMENTS_MAX, Walk, after_segment};
+use super::page::{Asked, BatchWriter, Lines, Load, NDJSON, cursors};
+use super::walk::{Walk, after_segment};
 use crate::access::{self, Reader};
 use crate::audit;
 use crate::call::Call;
 use crate::executions::walk::Place;
 use crate::failure::Outcome;
-use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::segments;
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::transfer::{ExportQuery, head};
 use worker::Request;
 
+/// Executions that a page looks into, at most: each is a query, and the free plan allows 50 a request.
+const EXECUTIONS_MAX: u32 = 20;
+/// Batches that a page reads, at most.
+const SEGMENTS_MAX: usize = 30;
+
 /// Exports a page of batches.
 pub(crate) async fn batches(request: &Request, call: &Call) -> Outcome<Reply> {
     let reader = access::reader(request, call).await?;
-    let query = ExportQuery::parse(url(request)?.query_pairs())?;
+    let asked = Asked::of(request)?;
+    let query = ExportQuery::parse(asked.pairs.iter().cloned())?;
     let cursors = cursors(call, &reader, query.canonical("ndjson"))?;
     let place =
         query.page().cursor.as_deref().map(|cursor| Place::open(&cursors.open(cursor)?)).transpose()?;
     let first = place.is_none();
-    let walk = Walk::begin(call, &reader, &query, place).await?;
+    let walk = Walk::begin(call, &reader, &query, place, EXECUTIONS_MAX).await?;
     audit::note_read(call, &reader, Action::ProjectExport, walk.target()).await?;
     let writer = BatchWriter::of(call, &reader).await?;
-    let mut lines = Lines::of(NDJSON);
+    let mut lines = Lines::default();
     if first {
         lines.push(&head(reader.project.as_str(), writer.signer().verifier(), None));
     }
     let next = fill(call, &reader, walk, &writer, &mut lines).await?;
-    lines.reply(request, next.map(|place| cursors.seal(&place.to_text())).as_deref())
+    let cursor = next.map(|place| cursors.seal(&place.to_text()));
+    asked.reply(request, NDJSON, lines.into_text(), cursor.as_deref())
 }
 
 /// Writes lines until the page is full, and says where the next begins.

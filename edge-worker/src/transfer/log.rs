@@ -1,11 +1,10 @@
 //! `GET /v1/export`: the log up to the last checkpoint, with what is still there of each batch.
 
-use super::page::{BatchWriter, Lines, Load, NDJSON, cursors};
+use super::page::{Asked, BatchWriter, Lines, Load, NDJSON, cursors};
 use crate::access;
 use crate::audit;
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
-use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::log::{self, Exported};
 use crate::transparency::none_yet;
@@ -18,12 +17,13 @@ use worker::Request;
 /// Exports a page of the log.
 pub(crate) async fn log(request: &Request, call: &Call) -> Outcome<Reply> {
     let reader = access::reader(request, call).await?;
-    let query = PageQuery::parse(url(request)?.query_pairs())?;
+    let asked = Asked::of(request)?;
+    let query = PageQuery::parse(asked.pairs.iter().cloned())?;
     let project = reader.project.as_str();
     let cursors = cursors(call, &reader, "export".into())?;
     audit::note_read(call, &reader, Action::ProjectExport, "").await?;
     let writer = BatchWriter::of(call, &reader).await?;
-    let mut lines = Lines::of(NDJSON);
+    let mut lines = Lines::default();
     let (from, size) = if let Some(cursor) = &query.cursor {
         place(&cursors.open(cursor)?)?
     } else {
@@ -41,7 +41,8 @@ pub(crate) async fn log(request: &Request, call: &Call) -> Outcome<Reply> {
         next = entry.leaf.seq + 1;
     }
     let more = next < size && next > from;
-    lines.reply(request, more.then(|| cursors.seal(&format!("{next}|{size}"))).as_deref())
+    let cursor = more.then(|| cursors.seal(&format!("{next}|{size}")));
+    asked.reply(request, NDJSON, lines.into_text(), cursor.as_deref())
 }
 
 fn place(text: &str) -> Outcome<(u64, u64)> {

@@ -5,9 +5,11 @@ mod batches;
 mod import;
 mod log;
 mod page;
+mod traces;
 mod walk;
 
 pub(crate) use batches::batches;
 pub(crate) use import::import;
 pub(crate) use log::log;
-pub(crate) use page::link;
+pub(crate) use page::Asked;
+pub(crate) use traces::traces;

@@ -4,20 +4,24 @@ use crate::access::Reader;
 use crate::call::Call;
 use crate::config::Secrets;
 use crate::failure::{Doing, Outcome};
+use crate::projects::random;
 use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::segments::{Body, Segment};
 use crate::transparency::signer::Signer;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::rc::Rc;
 use stepseal_protocol::encoding::base64url_encode;
 use stepseal_protocol::ids::{ExecutionId, WriterId};
 use stepseal_protocol::query::Cursors;
-use stepseal_protocol::transfer::BatchLine;
+use stepseal_protocol::transfer::{BatchLine, FileSecrets, Recipient, take_recipient};
 use worker::Request;
 
 /// Media type of our lines.
 pub(super) const NDJSON: &str = "application/x-ndjson";
+/// Media type of armor: age has registered none.
+const ARMOR: &str = "text/plain";
 /// Bytes of bodies after which a page ends: it is built in memory.
 const BYTES_MAX: u64 = 4_000_000;
 /// Bodies that one request reads from KV at most: the free plan allows 50 calls a request.
@@ -52,32 +56,63 @@ impl Load {
     }
 }
 
-/// Lines of a page.
-pub(super) struct Lines {
-    text: String,
-    media_type: &'static str,
+/// What an export's request asks for.
+pub(crate) struct Asked {
+    /// Its parameters, but for the recipient.
+    pub(crate) pairs: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    recipient: Option<Recipient>,
 }
 
-impl Lines {
-    pub(super) fn of(media_type: &'static str) -> Self {
-        Self { text: String::new(), media_type }
+impl Asked {
+    pub(crate) fn of(request: &Request) -> Outcome<Self> {
+        let url = url(request)?;
+        let (recipient, pairs) = take_recipient(url.query_pairs())?;
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        let pairs = pairs.into_iter().map(|(name, value)| (owned(name), owned(value))).collect();
+        Ok(Self { pairs, recipient })
     }
 
-    pub(super) fn push(&mut self, line: &Value) {
-        self.text.push_str(&line.to_string());
-        self.text.push('\n');
-    }
-
-    /// The reply; `Link` names the next page where there is one.
-    pub(super) fn reply(self, request: &Request, next: Option<&str>) -> Outcome<Reply> {
-        let reply = Reply::text(self.media_type, self.text);
+    /// The reply with a page's text, encrypted where a recipient is named; `Link` names the next page where there is one.
+    pub(crate) fn reply(
+        self,
+        request: &Request,
+        media_type: &'static str,
+        text: String,
+        next: Option<&str>,
+    ) -> Outcome<Reply> {
+        let reply = match self.recipient {
+            None => Reply::text(media_type, text),
+            Some(recipient) => {
+                let secrets = FileSecrets { file_key: random()?, ephemeral: random()?, nonce: random()? };
+                Reply::text(ARMOR, recipient.seal(text.as_bytes(), &secrets))
+            }
+        };
         let Some(cursor) = next else { return Ok(reply) };
         Ok(reply.with_headers(vec![("Link", link(request, cursor)?)]))
     }
 }
 
+/// Lines of a page.
+#[derive(Default)]
+pub(super) struct Lines(String);
+
+impl Lines {
+    pub(super) fn push(&mut self, line: &Value) {
+        self.0.push_str(&line.to_string());
+        self.0.push('\n');
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.0
+    }
+}
+
 /// The header that names the page at `cursor` of the same question.
-pub(crate) fn link(request: &Request, cursor: &str) -> Outcome<String> {
+fn link(request: &Request, cursor: &str) -> Outcome<String> {
     let mut next = url(request)?;
     let kept: Vec<(String, String)> = next
         .query_pairs()

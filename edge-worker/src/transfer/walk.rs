@@ -11,11 +11,6 @@ use crate::storage::{cipher, listing};
 use stepseal_protocol::query::{Position, Window};
 use stepseal_protocol::transfer::ExportQuery;
 
-/// Executions that a page looks into, at most: each is a query, and the free plan allows 50 a request.
-const EXECUTIONS_MAX: u32 = 20;
-/// Batches that a page reads, at most.
-pub(super) const SEGMENTS_MAX: usize = 30;
-
 /// The executions of a page, and where they stand.
 pub(super) struct Walk {
     pub(super) executions: Vec<Execution>,
@@ -27,12 +22,13 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Of a question at a place; at its beginning if there is none.
+    /// Of a question at a place, at its beginning if there is none; of at most so many executions.
     pub(super) async fn begin(
         call: &Call,
         reader: &Reader,
         query: &ExportQuery,
         place: Option<Place>,
+        most: u32,
     ) -> Outcome<Self> {
         let now = i64::try_from(call.now).doing("telling the time")?;
         let mut list = query.list.clone();
@@ -42,7 +38,7 @@ impl Walk {
             let (_, execution) = find_in(call, &reader.project, id.as_str()).await?;
             return Ok(Self { executions: vec![execution], begin, next: None, single: true });
         }
-        list.page.limit = list.page.limit.min(EXECUTIONS_MAX);
+        list.page.limit = list.page.limit.min(most);
         // Without `from` the window moves with the clock: all pages are of the first one's.
         window = Window { from: begin.after.from, ..window };
         let labels = cipher::labels(&call.env, &reader.project)?;

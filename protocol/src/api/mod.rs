@@ -76,6 +76,8 @@ operations! {
     Export = "export";
     /// Batches of executions.
     ExportExecutions = "exportExecutions";
+    /// Executions as OpenTelemetry traces.
+    ExportTraces = "exportTraces";
     /// Takes lines of an export.
     ImportBatches = "importBatches";
     /// All projects.

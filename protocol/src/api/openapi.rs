@@ -158,6 +158,9 @@ fn responses(route: &Route, access: Access) -> Value {
     };
     let mut content = Map::new();
     content.insert(media.to_string(), json!({ "schema": schema }));
+    if route.query.iter().any(|parameter| parameter.name == "recipient") {
+        content.insert("text/plain".into(), json!({ "schema": { "type": "string" } }));
+    }
     responses.insert(route.success.to_string(), json!({ "description": "Done.", "content": content }));
     for (status, codes) in by_status {
         responses.insert(

@@ -18,6 +18,11 @@ const CURSOR: Parameter =
 const FROM: Parameter = Parameter { name: "from", schema: TIME, about: "At or after, Unix ms." };
 const TO: Parameter = Parameter { name: "to", schema: TIME, about: "Before, Unix ms." };
 const PAGE: &[Parameter] = &[LIMIT, CURSOR];
+const RECIPIENT: Parameter = Parameter {
+    name: "recipient",
+    schema: r#"{"type":"string","pattern":"^age1[0-9a-z]{58}$"}"#,
+    about: "Each page is an armored age file (age-encryption.org/v1) that only this X25519 recipient opens, as text/plain.",
+};
 
 const fn typed(name: &'static str, schema: &'static str, about: &'static str) -> Parameter {
     Parameter { name, schema, about }
@@ -67,9 +72,23 @@ const LIST: &[Parameter] = &[
     CURSOR,
 ];
 
+/// The list as a table.
+const TABLE: &[Parameter] = &with_recipient();
+
+const fn with_recipient() -> [Parameter; LIST.len() + 1] {
+    let mut all = [RECIPIENT; LIST.len() + 1];
+    let mut index = 0;
+    while index < LIST.len() {
+        all[index] = LIST[index];
+        index += 1;
+    }
+    all
+}
+
 /// Which executions an export is of: the list's filters, or one alone.
 const EXPORT: &[Parameter] = &[
     text("execution", "Only this execution, instead of a list."),
+    RECIPIENT,
     LIST[0],
     LIST[1],
     LIST[2],
@@ -334,7 +353,7 @@ pub(super) const ROUTES: &[Route] = &[
         Reader,
         "The list as CSV that is safe to open in a spreadsheet; `Link` names the next page.",
     )
-    .query(LIST)
+    .query(TABLE)
     .answers("text/csv")
     .refusals(PAGE_REFUSALS),
     route(
@@ -450,7 +469,7 @@ pub(super) const ROUTES: &[Route] = &[
         Reader,
         "The log up to the last checkpoint with its batches, as NDJSON; `Link` names the next page.",
     )
-    .query(PAGE)
+    .query(&[RECIPIENT, LIMIT, CURSOR])
     .answers("application/x-ndjson")
     .refusals(&[
         Code::ParameterUnknown,
@@ -464,6 +483,16 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/export/executions.ndjson",
         Reader,
         "The batches of one execution, or of a list of them, as NDJSON that can be imported; `Link` names the next page.",
+    )
+    .query(EXPORT)
+    .answers("application/x-ndjson")
+    .refusals(EXECUTION_REFUSALS),
+    route(
+        Op::ExportTraces,
+        "GET",
+        "/v1/export/traces.jsonl",
+        Reader,
+        "One execution, or a list of them, as OpenTelemetry traces (OTLP/JSON, one request a line); `Link` names the next page.",
     )
     .query(EXPORT)
     .answers("application/x-ndjson")

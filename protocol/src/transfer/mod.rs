@@ -2,18 +2,20 @@
 //!
 //! [`line`] writes and reads the lines of our NDJSON; [`attestation`] is the exporting log's word for one of them, which a
 //! deployment without the root that signed a batch imports it on; [`age`] encrypts to a recipient's key; [`record`] is what the store keeps of an import, sealed so
-//! that nobody without the root can make one; [`query`] reads the routes' parameters.
+//! that nobody without the root can make one; [`otlp`] makes traces of executions, and [`query`] reads the routes' parameters.
 
 mod age;
 mod attestation;
 mod line;
+mod otlp;
 mod query;
 mod record;
 
 pub use age::{FileSecrets, Recipient};
 pub use attestation::{Attestation, Attested};
 pub use line::{BatchLine, Line, NO_BATCH, head};
-pub use query::{ExportQuery, ImportQuery};
+pub use otlp::Trace;
+pub use query::{ExportQuery, ImportQuery, take_recipient};
 pub use record::ImportRecord;
 
 /// Lines that one request imports at most: each takes four statements, and the free plan allows 50 queries a request.

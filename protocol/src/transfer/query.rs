@@ -1,5 +1,6 @@
 //! Parameters of exports and of the import.
 
+use super::age::Recipient;
 use crate::ids::ExecutionId;
 use crate::problem::{Code, Problem};
 use crate::query::{ListQuery, PageQuery};
@@ -13,6 +14,18 @@ type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 fn invalid(name: &str, detail: impl Into<String>) -> Problem {
     Problem::new(Code::ParameterInvalid, detail).of_field(name)
+}
+
+/// Takes `recipient` out of an export's parameters.
+pub fn take_recipient<'a>(
+    pairs: impl Iterator<Item = Pair<'a>>,
+) -> Result<(Option<Recipient>, Vec<Pair<'a>>), Problem> {
+    let (named, rest): (Vec<Pair<'a>>, Vec<Pair<'a>>) = pairs.partition(|(name, _)| name == "recipient");
+    match named.as_slice() {
+        [] => Ok((None, rest)),
+        [(_, text)] => Ok((Some(Recipient::parse(text)?), rest)),
+        _ => Err(invalid("recipient", "Parameter `recipient` stands more than once.")),
+    }
 }
 
 /// Which executions an export is of.
