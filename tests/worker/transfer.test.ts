@@ -1,7 +1,7 @@
 // Exports and imports: a file is the same wherever it was cut, and what comes back from one is what went out.
 
 import assert from "node:assert/strict";
-import { createPublicKey, verify as verifySignature } from "node:crypto";
+import { createPrivateKey, createPublicKey, hkdfSync, sign as signText, verify as verifySignature } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { Api } from "../client/api.ts";
@@ -63,6 +63,15 @@ async function seen(api: Api, id: string) {
     execution, steps: steps!.json.steps, verdict: verified!.json.verdict, summary: verified!.json.summary, tail: verified!.json.tail_unknown,
     writers: writers.map(({ imported: _, ...rest }: any) => rest), batches: verified!.json.batches.map(({ imported: _, ...rest }: any) => rest),
   };
+}
+
+/** A line's attestation by Node's own crypto, under the key of a project's log. */
+function attestation(root: Uint8Array, of: string, { x, w, k, sha256: digest, received_at, provenance, subject, envelope }: any): string {
+  const seed = Buffer.from(hkdfSync("sha256", root, "", `stepseal/signing/v1\0${of}`, 32));
+  const signingKey = createPrivateKey({ key: Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), seed]), format: "der", type: "pkcs8" });
+  const content = sha256(Buffer.concat([Buffer.from(digest, "hex"), Buffer.from(sha256(Buffer.from(envelope), "hex"), "hex")]), "hex");
+  const text = `stepseal/export/v1\n${of}\n${x}\n${w}\n${k}\n${content}\n${received_at}\n${provenance}\n${subject}\n`;
+  return signText(null, Buffer.from(text), signingKey).toString("base64url");
 }
 
 /** The same with batches of a root that nobody holds. */
@@ -325,14 +334,36 @@ describe("bad input", () => {
     // Its MAC gives the time away; on an attestation it is believed.
     const { json } = await importSlice(worker.api.withKey(own.adminKey), JSON.stringify(old));
     assert.equal(json.results[0].code, "line_malformed");
+    const shut = JSON.parse(unheld(JSON.stringify(old)));
+    const attested = { ...shut, attestation: attestation(worker.root, project.id, shut) };
+    const over = await importSlice(worker.api.withKey(own.adminKey), JSON.stringify(attested), key);
+    assert.deepEqual([over.json.results[0].code, over.json.results[0].field], ["retention_over", "received_at"]);
+    const kept = await importSlice(worker.api.withKey((await worker.createProject("prj_kept", { retention_days: 0 })).adminKey), JSON.stringify(attested), key);
+    assert.equal(kept.json.results[0].code, "stored");
     const poor = await worker.createProject("prj_poor", { budget: { steps: 4 } });
     const importer = worker.api.withKey(poor.adminKey);
-    assert.deepEqual((await importSlice(importer, JSON.stringify(line))).json.results[0].code, "stored");
     const more = batches(file).find(({ x }) => x === ids.zipped);
+    assert.deepEqual((await importSlice(importer, JSON.stringify(line))).json.results[0].code, "stored");
     const stopped = await importSlice(importer, JSON.stringify(more));
     assert.deepEqual([stopped.status, stopped.json.code], [429, "budget_exhausted"]);
     const usage = (await importer.get("/v1/project/usage")).json;
     assert.equal(usage.ledger.batches.received, 0);
+  });
+
+  test("a limit ends the request; what stands before is stored and noted, and sending it again goes on", async () => {
+    const source = await worker.createProject("prj_many_steps");
+    const sender = session(source.secret, source.id, source.kid);
+    for (const name of ["one", "two"]) {
+      const events: Event[] = Array.from({ length: 600 }, (_, n) => ({ t: "log", n, at: NOW, body: name }));
+      assert.equal((await worker.api.sendBatch(seal(sender, body(executionId(), events)))).json.code, "stored");
+    }
+    const text = await exported(worker.api.withKey(source.viewerKey), LIST);
+    const slow = await worker.createProject("prj_slow", { limits: { bytes_per_s: 1_000_000, bytes_burst: 1_000_000, steps_per_s: 100, steps_burst: 1_000 } });
+    const importer = worker.api.withKey(slow.adminKey);
+    const limited = await importSlice(importer, text);
+    assert.deepEqual([limited.status, limited.json.code, limited.json.retry_after_s > 0], [429, "rate_limited", true]);
+    assert.equal((await importer.get("/v1/executions")).json.executions.length, 1);
+    assert.deepEqual((await importer.get("/v1/audit?action=project.import")).json.entries.map(({ details }: any) => details), [{ stored: 1, duplicate: 0, refused: 0 }]);
   });
 
   test("a viewer imports nothing", async () => {

@@ -43,12 +43,9 @@ pub(crate) async fn import(request: &mut Request, call: &Call, admin: &Administr
     refuse_inactive(&project)?;
     Spender::of_import(&project).spend_bytes(call, bytes.len() as u64).await?;
     let importer = Importer { call, admin, project, key: query.key };
-    let (mut results, mut counts) = (Vec::new(), Counts::default());
-    for (number, line) in (1_u64..).zip(lines) {
-        let mut result = importer.take(line, &mut counts).await?;
-        result["line"] = number.into();
-        results.push(result);
-    }
+    let mut counts = Counts::default();
+    let results = importer.take_all(&lines, &mut counts).await;
+    // Noted even where a limit or a fault of ours ended the request: what stands before is stored.
     if counts.stored > 0 {
         announce::stored(call, &admin.project);
     }
@@ -59,7 +56,7 @@ pub(crate) async fn import(request: &mut Request, call: &Call, admin: &Administr
     }
     Reply::ok(&json!({
         "stored": counts.stored, "duplicate": counts.duplicate, "skipped": counts.skipped, "refused": counts.refused,
-        "results": results,
+        "results": results?,
     }))
 }
 
@@ -116,6 +113,16 @@ struct Vouched<'a> {
 }
 
 impl Importer<'_> {
+    async fn take_all(&self, lines: &[&str], counts: &mut Counts) -> Outcome<Vec<Value>> {
+        let mut results = Vec::new();
+        for (number, line) in (1_u64..).zip(lines) {
+            let mut result = self.take(line, counts).await?;
+            result["line"] = number.into();
+            results.push(result);
+        }
+        Ok(results)
+    }
+
     /// Takes a line, and says what came of it. Limits and faults of ours end the request: what stands before is stored, and
     /// sending the slice again changes nothing.
     async fn take(&self, text: &str, counts: &mut Counts) -> Outcome<Value> {
@@ -141,8 +148,8 @@ impl Importer<'_> {
                 json!({ "code": DUPLICATE })
             }
             other => {
-                counts.refused += 1;
                 let problem = refusal(other)?;
+                counts.refused += 1;
                 json!({ "code": problem.code.as_str(), "detail": problem.detail, "field": problem.field })
             }
         };

@@ -312,7 +312,7 @@ const CHANGE_REFUSALS: &[Code] = &[
 
 /// Every route but those of [`PROJECT_ROUTES`]; what is asked most stands first.
 pub(super) const ROUTES: &[Route] = &[
-    route(Op::SendBatch, "POST", "/v1/batches", Signature, "Stores a page's sealed batch (SPEC.md).")
+    route(Op::SendBatch, "POST", "/v1/batches", Signature, "Stores a page's sealed batch (SPEC.md).").replies("BatchReply")
         .body(BYTES)
         .refusals(BATCH_REFUSALS),
     route(
@@ -321,7 +321,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/server/batches",
         Signature,
         "Stores a backend's batch, signed as Standard Webhooks.",
-    )
+    ).replies("BatchReply")
     .body(BYTES)
     .refusals(BATCH_REFUSALS),
     route(
@@ -330,7 +330,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/sessions",
         Anyone,
         "Mints a session for a page of an allowed origin.",
-    )
+    ).replies("MintedSession")
     .body(json("SessionRequest"))
     .refusals(&[
         Code::RequestMalformed,
@@ -343,7 +343,7 @@ pub(super) const ROUTES: &[Route] = &[
         Code::BodyTooLarge,
         Code::RateLimited,
     ]),
-    route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions of a window, the last 7 days where none is given. A page may be short and yet not the last: go on while there is a `next_cursor`.")
+    route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions of a window, the last 7 days where none is given. A page may be short and yet not the last: go on while there is a `next_cursor`.").replies("ExecutionList")
         .query(LIST)
         .refusals(PAGE_REFUSALS),
     route(
@@ -362,7 +362,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/steps",
         Reader,
         "Looks for steps in all executions of a window, newest execution first. A page may be short and yet not the last.",
-    )
+    ).replies("StepSearch")
     .query(STEPS)
     .refusals(PAGE_REFUSALS),
     route(
@@ -371,7 +371,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/stats",
         Reader,
         "Counts, failure rate, quantiles, tokens and cost of a window: in all, by time, and by a facet's values.",
-    )
+    ).replies("Stats")
     .query(STATS)
     .refusals(&[Code::ParameterUnknown, Code::ParameterInvalid]),
     route(
@@ -380,13 +380,13 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/facets",
         Reader,
         "What executions of a window are found by, with counts: one facet page by page, or the first values of each.",
-    )
+    ).replies("Facets")
     .query(&[typed("facet", FACET, "Only this one."), FROM, TO, LIMIT, CURSOR])
     .refusals(PAGE_REFUSALS),
-    route(Op::ListSessions, "GET", "/v1/sessions", Reader, "Lists sessions by their newest execution, with totals.")
+    route(Op::ListSessions, "GET", "/v1/sessions", Reader, "Lists sessions by their newest execution, with totals.").replies("SessionList")
         .query(&[FROM, TO, LIMIT, CURSOR])
         .refusals(PAGE_REFUSALS),
-    route(Op::ListUsers, "GET", "/v1/users", Reader, "Lists users by their newest execution, with totals.")
+    route(Op::ListUsers, "GET", "/v1/users", Reader, "Lists users by their newest execution, with totals.").replies("UserList")
         .query(&[FROM, TO, LIMIT, CURSOR])
         .refusals(PAGE_REFUSALS),
     route(
@@ -399,7 +399,7 @@ pub(super) const ROUTES: &[Route] = &[
     .query(LIVE)
     .answers("text/event-stream")
     .refusals(&[Code::ParameterUnknown, Code::ParameterInvalid, Code::CursorInvalid, Code::OriginNotAllowed]),
-    route(Op::ShowExecution, "GET", "/v1/executions/{execution}", Reader, "Shows one execution.")
+    route(Op::ShowExecution, "GET", "/v1/executions/{execution}", Reader, "Shows one execution.").replies("ExecutionReply")
         .refusals(EXECUTION_REFUSALS),
     route(
         Op::DeleteExecution,
@@ -415,7 +415,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/executions/{execution}/steps",
         Reader,
         "Lists an execution's steps, messages in place of their ranges.",
-    )
+    ).replies("StepList")
     .query(PAGE)
     .refusals(EXECUTION_REFUSALS),
     route(
@@ -424,7 +424,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/executions/{execution}/verify",
         Reader,
         "Says whether an execution is untouched and whole.",
-    )
+    ).replies("Verification")
     .query(PAGE)
     .refusals(EXECUTION_REFUSALS),
     route(
@@ -441,7 +441,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/checkpoints",
         Reader,
         "Lists signed checkpoints of the log, largest first.",
-    )
+    ).replies("CheckpointList")
     .query(PAGE)
     .refusals(PAGE_REFUSALS),
     route(
@@ -497,7 +497,7 @@ pub(super) const ROUTES: &[Route] = &[
     .query(EXPORT)
     .answers("application/x-ndjson")
     .refusals(EXECUTION_REFUSALS),
-    route(Op::SignIn, "POST", "/v1/sign-in", Anyone, "Exchanges an API key for the dashboard's cookie.")
+    route(Op::SignIn, "POST", "/v1/sign-in", Anyone, "Exchanges an API key for the dashboard's cookie.").replies("SignInReply")
         .body(json("SignInRequest"))
         .refusals(&[
             Code::RequestMalformed,
@@ -507,9 +507,9 @@ pub(super) const ROUTES: &[Route] = &[
             Code::BodyTooLarge,
             Code::RateLimited,
         ]),
-    route(Op::ShowSignIn, "GET", "/v1/sign-in", Anyone, "Says who is signed in; nobody is an answer too.")
+    route(Op::ShowSignIn, "GET", "/v1/sign-in", Anyone, "Says who is signed in; nobody is an answer too.").replies("SignInReply")
         .refusals(&[Code::CredentialInvalid, Code::CrossSiteRequest]),
-    route(Op::SignOut, "DELETE", "/v1/sign-in", Anyone, "Ends the sign-in.")
+    route(Op::SignOut, "DELETE", "/v1/sign-in", Anyone, "Ends the sign-in.").replies("SignInReply")
         .refusals(&[Code::CredentialInvalid, Code::CrossSiteRequest]),
     route(Op::ListProjects, "GET", "/v1/projects", Operator, "Lists all projects by id.")
         .query(PAGE)
@@ -524,7 +524,7 @@ pub(super) const ROUTES: &[Route] = &[
     .body(json("NewProject"))
     .success(201)
     .refusals(&[Code::RequestMalformed, Code::BodyTooLarge, Code::ProjectExists]),
-    route(Op::ShowHealth, "GET", "/healthz", Anyone, "Says that the worker answers."),
+    route(Op::ShowHealth, "GET", "/healthz", Anyone, "Says that the worker answers.").replies("Health"),
     route(Op::ShowDocument, "GET", "/openapi.json", Anyone, "This document."),
 ];
 
@@ -548,8 +548,8 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
     route(Op::DeleteProject, "DELETE", "", Operator, "Deletes a project; its id stays taken.")
         .success(202)
         .refusals(CHANGE_REFUSALS),
-    route(Op::ListKeys, "GET", "/keys", Admin, "Lists API keys, without the keys themselves."),
-    route(Op::CreateKey, "POST", "/keys", Admin, "Makes an API key; it is shown this once.")
+    route(Op::ListKeys, "GET", "/keys", Admin, "Lists API keys, without the keys themselves.").replies("KeyList"),
+    route(Op::CreateKey, "POST", "/keys", Admin, "Makes an API key; it is shown this once.").replies("MadeKey")
         .body(json("NewKey"))
         .success(201)
         .refusals(CHANGE_REFUSALS),
@@ -577,7 +577,7 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
     route(Op::RetireGeneration, "DELETE", "/generations/{kid}", Admin, "Retires a key generation.").refusals(
         &[Code::GenerationNotFound, Code::LastGeneration, Code::ProjectNotFound, Code::ChangedMeanwhile],
     ),
-    route(Op::ListDenials, "GET", "/denials", Admin, "Lists denied sessions and subjects.")
+    route(Op::ListDenials, "GET", "/denials", Admin, "Lists denied sessions and subjects.").replies("DenialList")
         .refusals(&[Code::ProjectNotFound]),
     route(Op::AddDenial, "POST", "/denials", Admin, "Denies a session or subject.")
         .body(json("DenialRequest"))
@@ -592,7 +592,7 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
             Code::ProjectNotFound,
             Code::ChangedMeanwhile,
         ]),
-    route(Op::ListDeletions, "GET", "/deletions", Admin, "Lists the last hundred deletions."),
+    route(Op::ListDeletions, "GET", "/deletions", Admin, "Lists the last hundred deletions.").replies("DeletionList"),
     route(Op::OrderDeletion, "POST", "/deletions", Admin, "Deletes everything of a user or subject.")
         .body(json("DeletionRequest"))
         .success(202)
@@ -617,7 +617,7 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
         Code::RateLimited,
         Code::BudgetExhausted,
     ]),
-    route(Op::ListAudit, "GET", "/audit", Admin, "Lists the audit log, newest first.")
+    route(Op::ListAudit, "GET", "/audit", Admin, "Lists the audit log, newest first.").replies("AuditList")
         .query(&[
             text("action", "Only this action."),
             text("actor", "Only of this actor."),
@@ -628,7 +628,7 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
             CURSOR,
         ])
         .refusals(PAGE_REFUSALS),
-    route(Op::VerifyAudit, "GET", "/audit/verify", Admin, "Says whether the audit log is whole.")
+    route(Op::VerifyAudit, "GET", "/audit/verify", Admin, "Says whether the audit log is whole.").replies("AuditVerification")
         .query(&[
             Parameter {
                 name: "seq",

@@ -283,9 +283,9 @@ fn usage(attributes: &mut Attributes, usage: &Value) {
         return;
     }
     let tokens = |bucket: &str| usage[bucket].as_u64().unwrap_or(0);
-    attributes
-        .int("gen_ai.usage.input_tokens", tokens("input") + tokens("cache_read") + tokens("cache_write"));
-    attributes.int("gen_ai.usage.output_tokens", tokens("output") + tokens("reasoning"));
+    let sum = |buckets: &[&str]| buckets.iter().map(|bucket| tokens(bucket)).fold(0, u64::saturating_add);
+    attributes.int("gen_ai.usage.input_tokens", sum(&["input", "cache_read", "cache_write"]));
+    attributes.int("gen_ai.usage.output_tokens", sum(&["output", "reasoning"]));
     for (bucket, name) in [
         ("cache_read", "gen_ai.usage.cache_read.input_tokens"),
         ("cache_write", "gen_ai.usage.cache_creation.input_tokens"),
