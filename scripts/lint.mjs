@@ -1,4 +1,4 @@
-// `npm run lint`: formatting, clippy, types, and that the lock files name public registries only.
+// `npm run lint`: formatting, clippy, types, the OpenAPI document, and that the lock files name public registries only.
 // Every check runs, whatever the others say; each one that fails blocks.
 
 import { spawnSync } from "node:child_process";
@@ -27,20 +27,21 @@ async function main() {
     "clippy, sdk-wasm": () => clippy("stepseal-sdk", ["--target", WASM_TARGET], wasmEnv),
     "clippy, edge-worker": () => clippy("stepseal-edge", ["--target", WASM_TARGET], wasmEnv),
     "clippy, wycheproof": () => clippy("stepseal-wycheproof", ["--all-targets"]),
+    "OpenAPI document": openApiProblems,
     "package-lock.json": npmLockProblems,
     "Cargo.lock": cargoLockProblems,
   };
   for (const project of TYPESCRIPT_PROJECTS) {
     checks[`types, ${project}`] = () => command(findNode(), [packageCommand("typescript", "tsc"), "--noEmit", "-p", join(ROOT, project)]);
   }
-  process.exitCode = report(checks);
+  process.exitCode = await report(checks);
 }
 
-function report(checks) {
+async function report(checks) {
   say("Checking");
   let failed = 0;
   for (const [title, check] of Object.entries(checks)) {
-    const problems = check();
+    const problems = await check();
     say(`  ${problems ? "✗" : "✓"} ${title}`);
     if (!problems) continue;
     failed += 1;
@@ -60,6 +61,32 @@ function command(program, args, { env = process.env, quiet = false } = {}) {
 
 function clippy(crate, args, env) {
   return command("cargo", ["clippy", "--quiet", "--locked", "-p", crate, ...args, "--", "-D", "warnings"], { env });
+}
+
+/** Whether the document that the code writes is OpenAPI 3.1, and what no schema says: that operations are named once, and told. */
+async function openApiProblems() {
+  const { status, stdout, stderr } = spawnSync("cargo", ["run", "--quiet", "--locked", "-p", "stepseal-protocol", "--example", "openapi"], { cwd: ROOT, encoding: "utf8", maxBuffer: 64 << 20 });
+  if (status !== 0) return stderr || `exit code ${status}`;
+  const document = JSON.parse(stdout);
+  // Here, because the set-up above installs it.
+  const { Validator } = await import("@seriousme/openapi-schema-validator");
+  const validator = new Validator();
+  const { valid, errors } = await validator.validate(JSON.parse(stdout));
+  const problems = valid ? [] : [typeof errors === "string" ? errors : JSON.stringify(errors, null, 2)];
+  const names = new Set();
+  const used = new Set([...stdout.matchAll(/"#\/components\/schemas\/(\w+)"/g)].map(([, name]) => name));
+  for (const name of used) if (!document.components.schemas[name]) problems.push(`there is no schema ${name}`);
+  for (const name of Object.keys(document.components.schemas)) if (!used.has(name)) problems.push(`nothing uses the schema ${name}`);
+  for (const [path, item] of Object.entries(document.paths)) {
+    for (const [method, { operationId, summary, parameters }] of Object.entries(item)) {
+      if (names.has(operationId)) problems.push(`${operationId} names two operations`);
+      names.add(operationId);
+      if (!summary?.endsWith(".")) problems.push(`${method} ${path} has no sentence that says what it does`);
+      const inPath = parameters.filter((parameter) => parameter.in === "path").map(({ name }) => `{${name}}`);
+      if (inPath.join() !== (path.match(/\{\w+\}/g) ?? []).join()) problems.push(`${method} ${path} names other parameters than its path`);
+    }
+  }
+  return problems.join("\n");
 }
 
 function npmLockProblems() {

@@ -33,6 +33,7 @@ mod routes;
 mod sessions;
 mod statistics;
 mod storage;
+mod transfer;
 mod transparency;
 
 use worker::{Context, Date, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};

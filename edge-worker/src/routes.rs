@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::meter::{self, counts};
 use crate::projects::{self, denials, generations, keys};
 use crate::respond::{Reply, Surface, named, preflight, send};
-use crate::{audit, deletions, executions, ingest, live, sessions, statistics, transparency};
+use crate::{audit, deletions, executions, ingest, live, sessions, statistics, transfer, transparency};
 use serde_json::json;
 use std::cell::RefCell;
 use stepseal_protocol::api::{self, Found, NotFound, Operation as Op};
@@ -65,7 +65,9 @@ async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Rep
         Op::ListCheckpoints => transparency::list(&request, call).await,
         Op::ShowLatestCheckpoint => transparency::latest(&request, call).await,
         Op::ShowVerifierKey => transparency::key(&request, call).await,
-        Op::Export => transparency::export(&request, call).await,
+        Op::Export => transfer::log(&request, call).await,
+        Op::ExportExecutions => transfer::batches(&request, call).await,
+        Op::ExportTraces => transfer::traces(&request, call).await,
         Op::CreateProject => projects::create(request, call).await,
         Op::ListProjects => projects::list(&request, call).await,
         Op::ShowMetrics => meter::metrics(call, &metrics_reader(&request, call).await?).await,
@@ -95,6 +97,7 @@ async fn administer(mut request: Request, found: &Found<'_>, id: &str, call: &Ca
         Op::ListDenials => denials::list(call, &admin).await,
         Op::AddDenial => denials::add(&mut request, call, &admin).await,
         Op::RemoveDenial => denials::remove(&request, call, &admin).await,
+        Op::ImportBatches => transfer::import(&mut request, call, &admin).await,
         Op::ListAudit => audit::list(&request, call, &admin).await,
         Op::VerifyAudit => audit::verify(&request, call, &admin).await,
         Op::ShowUsage => meter::usage(call, &admin).await,

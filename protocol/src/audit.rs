@@ -62,6 +62,8 @@ actions! {
     ExecutionVerify = "execution.verify";
     /// The project was exported.
     ProjectExport = "project.export";
+    /// Batches were imported from a file.
+    ProjectImport = "project.import";
     /// An execution was deleted.
     ExecutionDelete = "execution.delete";
     /// The deletion of everything of a user or subject was ordered.

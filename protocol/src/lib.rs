@@ -13,7 +13,8 @@
 //!    [`envelope::Verified`] batch.
 //! 4. [`batch`] inflates and parses it: refusals name the line, faults of one event are verdicts.
 //! 5. [`rollup`] says what the batch adds to its execution; [`ingest`] holds limits and receipts.
-//! 6. [`query`] reads filters and cursors; [`verify`] re-verifies what is stored.
+//! 6. [`query`] reads filters and cursors; [`verify`] re-verifies what is stored; [`transfer`] is what leaves as a file and may
+//!    come back.
 //!
 //! Out of scope: clocks, randomness, sockets and stores. They are arguments.
 
@@ -60,6 +61,8 @@ pub mod rollup;
 pub mod search;
 #[cfg(feature = "read")]
 pub mod token;
+#[cfg(feature = "read")]
+pub mod transfer;
 #[cfg(feature = "read")]
 pub mod transparency;
 #[cfg(feature = "read")]

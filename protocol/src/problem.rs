@@ -55,6 +55,8 @@ codes! {
     TooManyEvents = "too_many_events", 400, "The batch holds too many events";
     /// A body of an API route that cannot be read.
     RequestMalformed = "request_malformed", 400, "The request's body is malformed";
+    /// A line of a file that is imported cannot be read.
+    LineMalformed = "line_malformed", 400, "The line is no line of an export";
     /// A query parameter that no route of ours has.
     ParameterUnknown = "parameter_unknown", 400, "Unknown query parameter";
     /// A query parameter whose value does not fit.
@@ -125,6 +127,10 @@ codes! {
     ListFull = "list_full", 409, "The list is full";
     /// Others changed the same thing at the same time.
     ChangedMeanwhile = "changed_meanwhile", 409, "The project was changed meanwhile";
+    /// A batch whose content was not readable any more when it was exported.
+    BodyAbsent = "body_absent", 422, "The batch has no content";
+    /// A batch so old that the project's retention would delete it at once.
+    RetentionOver = "retention_over", 422, "The batch is older than the project's retention";
     /// The execution was deleted.
     ExecutionDeleted = "execution_deleted", 410, "The execution was deleted";
     /// More bytes than a request may carry.

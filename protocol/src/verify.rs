@@ -7,11 +7,13 @@
 use crate::at_rest::Labels;
 use crate::batch::{Batch, Kind, inflate};
 use crate::digest::BodyDigest;
-use crate::envelope::Unverified;
+use crate::envelope::{Unverified, Verified};
 use crate::ids::{ExecutionId, ProjectId};
 use crate::ingest::admission::Author;
 use crate::keys::Root;
 use crate::rollup::Rollup;
+use crate::transfer::ImportRecord;
+use crate::transparency::content;
 use serde::Serialize;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -34,6 +36,18 @@ pub struct StoredSegment<'a> {
     pub envelope: &'a str,
     /// The bytes as received.
     pub body: &'a [u8],
+    /// What is stored of its import; none if it was sent here.
+    pub import: Option<Imported<'a>>,
+}
+
+/// A stored record of an import.
+pub struct Imported<'a> {
+    /// The record.
+    pub record: ImportRecord,
+    /// Its tag.
+    pub tag: &'a str,
+    /// The root that tags are under.
+    pub tag_root: Root,
 }
 
 /// What was found of one batch.
@@ -111,14 +125,11 @@ pub fn check_segment(
     let tampered = |reason| (SegmentVerdict::Tampered, reason);
     let frame = Unverified::from_stored(segment.envelope, segment.body)
         .map_err(|_| tampered("the stored envelope cannot be read"))?;
-    if frame.project() != project {
-        return Err(tampered("the envelope names another project"));
-    }
-    let root = root_of(frame.kid().root_name())
-        .ok_or((SegmentVerdict::KeyRetired, "the root it was signed under is no longer held"))?;
-    let secret = root.project_secret(project, frame.kid());
-    let verified =
-        frame.verify(&secret).map_err(|_| tampered("the signature does not match the stored bytes"))?;
+    let verified = match &segment.import {
+        Some(import) => verified_import(project, segment, import, frame, root_of)?,
+        None if frame.project() != project => return Err(tampered("the envelope names another project")),
+        None => verified_mac(frame, root_of)?,
+    };
     let ndjson = inflate(verified.body()).map_err(|_| tampered("the signed body cannot be inflated"))?;
     let batch = Batch::parse(&ndjson).map_err(|_| tampered("the signed body cannot be read"))?;
     let header = &batch.header;
@@ -137,6 +148,38 @@ pub fn check_segment(
         return Err(tampered("the execution's subject is not the one that signed"));
     }
     Ok(SegmentFacts::of(&batch))
+}
+
+fn verified_mac(
+    frame: Unverified<'_>,
+    root_of: impl FnOnce(&str) -> Option<Root>,
+) -> Result<Verified<'_>, (SegmentVerdict, &'static str)> {
+    let root = root_of(frame.kid().root_name())
+        .ok_or((SegmentVerdict::KeyRetired, "the root it was signed under is no longer held"))?;
+    let secret = root.project_secret(frame.project(), frame.kid());
+    frame
+        .verify(&secret)
+        .map_err(|_| (SegmentVerdict::Tampered, "the signature does not match the stored bytes"))
+}
+
+/// An imported batch may be of another project, and of a root that this server never held: then on the attestation that was
+/// checked when it came.
+fn verified_import<'a>(
+    project: &ProjectId,
+    segment: &StoredSegment<'_>,
+    import: &Imported<'_>,
+    frame: Unverified<'a>,
+    root_of: impl FnOnce(&str) -> Option<Root>,
+) -> Result<Verified<'a>, (SegmentVerdict, &'static str)> {
+    let Imported { record, tag, tag_root } = import;
+    let content = content(&segment.digest, segment.envelope);
+    if !record.is_sealed_by(tag_root, project, &content, tag) {
+        return Err((SegmentVerdict::Tampered, "the record of its import is not the one that was made"));
+    }
+    match record.attested(tag_root, project, &content, tag) {
+        Some(attested) => Ok(frame.attested(&attested)),
+        None => verified_mac(frame, root_of),
+    }
 }
 
 impl SegmentFacts {

@@ -9,7 +9,18 @@ import { join } from "node:path";
 export class Misuse extends Error {}
 
 /** The server refused: exit code 3. */
-export class Refusal extends Error {}
+export class Refusal extends Error {
+  status;
+  code;
+  /** Seconds. */
+  retryAfter;
+
+  /** @param {string} message @param {{ status?: number, code?: string, retryAfter?: number }} [reply] */
+  constructor(message, { status, code, retryAfter } = {}) {
+    super(message);
+    [this.status, this.code, this.retryAfter] = [status, code, retryAfter];
+  }
+}
 
 const KEY_FILE = join(homedir(), ".config", "stepseal", "key");
 
@@ -40,19 +51,68 @@ export function target(base, path, query = {}) {
   return url;
 }
 
+/** Waits between attempts, in milliseconds; a `Retry-After` is longer. */
+const RETRY_MS = [500, 1_000, 2_000, 4_000, 8_000];
+/** What may go away by itself. */
+const PASSING = [429, 500, 502, 503, 504];
+/** A wait that a server may ask for, in seconds; beyond, whoever runs the command decides. */
+const RETRY_AFTER_MAX_S = 120;
+/** Whether the server answered yet: one that never did is more likely mistyped than out of order. */
+let reached = false;
+
 /** @returns {Promise<Response>} */
 export async function ask(url, key, headers = {}) {
   const response = await fetch(url, { headers: { authorization: `Bearer ${key}`, ...headers }, redirect: "error" });
+  return judged(response);
+}
+
+/** A page's text and where the next one is. What fails in passing is tried again: asking twice changes nothing. */
+async function page(url, key) {
+  return retried(async () => {
+    const response = await judged(await fetch(url, { headers: { authorization: `Bearer ${key}` }, redirect: "error" }));
+    const text = await response.text();
+    const link = /^<([^>]+)>; rel="next"$/.exec(response.headers.get("link") ?? "")?.[1];
+    return { text, next: link === undefined ? undefined : new URL(link, url) };
+  });
+}
+
+/** Sends lines, again if that fails in passing: importing twice changes nothing. */
+export function send(url, key, body) {
+  const headers = { authorization: `Bearer ${key}`, "content-type": "application/x-ndjson" };
+  return retried(async () => judged(await fetch(url, { method: "POST", headers, body, redirect: "error" })));
+}
+
+async function retried(attempt) {
+  for (let failures = 0; ; failures++) {
+    try {
+      const result = await attempt();
+      reached = true;
+      return result;
+    } catch (error) {
+      const passing = error instanceof Refusal ? PASSING.includes(error.status) && error.code !== "budget_exhausted" : error instanceof TypeError && reached;
+      const asked = (error.retryAfter ?? 0) * 1_000;
+      if (!passing || failures === RETRY_MS.length || asked > RETRY_AFTER_MAX_S * 1_000) throw error;
+      // A little apart from each other, where many were turned away at once.
+      const wait = Math.max(asked, RETRY_MS[failures] * (0.75 + Math.random() / 2));
+      process.stderr.write(`${error.cause?.message ?? error.message}; trying again in ${(wait / 1_000).toFixed(1)} s\n`);
+      await new Promise((done) => setTimeout(done, wait));
+    }
+  }
+}
+
+async function judged(response) {
   if (response.ok) return response;
   const text = await response.text();
-  let detail = text;
+  let detail = text.slice(0, 500);
+  let code;
   try {
-    const { code, detail: said, field } = JSON.parse(text);
-    detail = `${code}${field ? ` (${field})` : ""}: ${said}`;
+    const problem = JSON.parse(text);
+    code = problem.code;
+    detail = `${code}${problem.field ? ` (${problem.field})` : ""}${problem.line ? `, line ${problem.line}` : ""}: ${problem.detail}`;
   } catch {
     // No problem document: whatever stands before the worker answered.
   }
-  throw new Refusal(`the server answered ${response.status}: ${detail}`);
+  throw new Refusal(`the server answered ${response.status}: ${detail}`, { status: response.status, code, retryAfter: Number(response.headers.get("retry-after")) || 0 });
 }
 
 /** The items of a list, page after page. */
@@ -66,13 +126,12 @@ export async function* items(base, path, member, query, key) {
   } while (cursor !== undefined);
 }
 
-/** Texts, page after page, as the header `Link` names them. */
-export async function* linked(url, key) {
+/** Pages, one after the other, as the header `Link` names them. */
+export async function* pages(url, key) {
   for (let next = url; next !== undefined; ) {
-    const response = await ask(next, key);
-    yield await response.text();
-    const link = /^<([^>]+)>; rel="next"$/.exec(response.headers.get("link") ?? "")?.[1];
-    next = link === undefined ? undefined : new URL(link, url);
+    const found = await page(next, key);
+    yield found;
+    next = found.next;
   }
 }
 

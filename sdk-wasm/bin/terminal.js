@@ -1,7 +1,7 @@
 // What people see: tables and colour on a terminal, NDJSON in a pipe. Recorded text reaches a terminal without its control
 // characters, which could move the cursor, change the title or write to the clipboard.
 
-const COLORS = { completed: 32, ok: 32, failed: 31, error: 31, cancelled: 33, abandoned: 33, waiting: 36, running: 36 };
+const COLORS = { completed: 32, ok: 32, verified: 32, stored: 32, tampered: 31, failed: 31, error: 31, cancelled: 33, abandoned: 33, waiting: 36, running: 36 };
 
 /** A text that a terminal only shows. */
 export const plain = (text) => String(text ?? "").replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
@@ -61,6 +61,23 @@ export const EXECUTIONS = [
   ["TOKENS", 8, tokens],
   ["COST", 9, ({ cost_usd }) => dollars(cost_usd)],
   ["ID", 36, ({ id }) => id],
+];
+
+/** @type {Column[]} */
+export const COUNTS = [
+  ["LINES", 8, ({ lines }) => lines],
+  ["CODE", 24, ({ code }) => code],
+];
+
+/** @type {Column[]} */
+export const CHECKED = [
+  ["RECEIVED (UTC)", 19, ({ received_at }) => time(received_at)],
+  ["WRITER", 16, ({ writer }) => writer],
+  ["K", 6, ({ k }) => k],
+  ["EVENTS", 6, ({ count }) => count],
+  ["VERDICT", 11, ({ verdict }) => verdict],
+  ["IMPORTED (UTC)", 19, ({ imported }) => time(imported?.at)],
+  ["REASON", 60, ({ reason }) => reason],
 ];
 
 /** @type {Column[]} */

@@ -1,4 +1,5 @@
-// Verifying an export against signed checkpoints (SPEC.md, "Transparency log"): C2SP signed notes, RFC 6962 trees.
+// Verifying an export of the log against signed checkpoints (SPEC.md, "Transparency log"): C2SP signed notes, RFC 6962 trees; or
+// one of executions by its attestations ("Exports and imports").
 
 import { createHash, createPublicKey, verify } from "node:crypto";
 import { createInterface } from "node:readline";
@@ -66,6 +67,8 @@ class Log {
   #gone = new Map();
   #deletions = new Map();
   #deleted = 0;
+  /** Of an export without a checkpoint: each line stands for itself. */
+  #attested = false;
 
   constructor(key, kept) {
     this.#key = key;
@@ -83,6 +86,7 @@ class Log {
       return this.#blame(`entry ${this.#size}: its line is no JSON`);
     }
     if (entry.t === "export") return this.#takeHead(entry);
+    if (this.#attested) return this.#takeAttested(entry);
     if (entry.i !== this.#size) return this.#blame(`entry ${this.#size} is missing: entry ${entry.i} stands in its place`);
     const data = this.#dataOf(entry);
     if (data === undefined) return this.#blame(`entry ${entry.i}: there is no kind ${entry.t}`);
@@ -91,6 +95,7 @@ class Log {
   }
 
   finish() {
+    if (this.#attested) return { batches: this.batches, deleted: 0, size: 0, faults: this.faults, attested: true };
     for (const { name, size } of this.#kept) {
       if (size > this.#size) this.#blame(`checkpoint ${name} covers ${size} entries; the export has ${this.#size}`);
     }
@@ -99,16 +104,33 @@ class Log {
     for (const [execution, entry] of this.#gone) {
       if (!((this.#deletions.get(execution) ?? -1) > entry)) this.#blame(`entry ${entry}: the batch is not in the export, and no deletion of ${execution} is in the log`);
     }
-    return { batches: this.batches, deleted: this.#deleted, size: this.#size, faults: this.faults };
+    return { batches: this.batches, deleted: this.#deleted, size: this.#size, faults: this.faults, attested: false };
   }
 
   /** The export brings the checkpoint it was made for: signed by the same key, it counts like a kept one. */
   #takeHead({ project, checkpoint }) {
     if (project !== this.#project) this.#blame(`the export is of project ${project}, the key of ${this.#project}`);
+    if (checkpoint === undefined) {
+      this.#attested = true;
+      return;
+    }
     const opened = openNote(String(checkpoint), this.#key);
     if (opened.fault !== undefined) return this.#blame(`the export's own checkpoint ${opened.fault}`);
     this.#kept.push({ name: "of the export", ...opened });
     this.#compareRoots();
+  }
+
+  #takeAttested(entry) {
+    const { t, x, w, k, sha256: digest, received_at, provenance, subject, envelope, attestation, key } = entry;
+    const named = `batch ${k} of ${x}${w ? `, writer ${w}` : ""}`;
+    if (t !== "batch") return this.#blame(`there is no kind ${t} in an export of executions`);
+    this.batches += 1;
+    if (key !== undefined) return this.#blame(`${named} is attested by ${key}, the log that it was imported from, not by ${this.#key.name}`);
+    const body = this.#bodyOf({ ...entry, i: this.batches });
+    if (body !== undefined && sha256(body).toString("hex") !== digest) this.#blame(`${named}: the body is not the one that was stored`);
+    const content = sha256(Buffer.from(String(digest), "hex"), sha256(String(envelope))).toString("hex");
+    const text = ["stepseal/export/v1", this.#project, x, w, k, content, received_at, provenance, subject].map((part) => `${part}\n`).join("");
+    if (!verify(null, Buffer.from(text), this.#key.publicKey, Buffer.from(String(attestation), "base64url"))) this.#blame(`${named}: the log did not attest this line`);
   }
 
   #dataOf(entry) {

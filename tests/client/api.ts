@@ -1,4 +1,6 @@
-// The HTTP API as any client meets it.
+// The HTTP API as any client meets it. Every reply is held to the OpenAPI document.
+
+import { checkReply } from "./document.ts";
 
 export type Reply = { status: number; headers: Headers; json: any };
 
@@ -19,7 +21,9 @@ export class Api {
     const authorization: Record<string, string> = this.key ? { authorization: `Bearer ${this.key}` } : {};
     const response = await fetch(this.url + path, { method, body, headers: { ...authorization, ...headers } });
     const text = await response.text();
-    return { status: response.status, headers: response.headers, json: text ? JSON.parse(text) : undefined };
+    const json = text ? JSON.parse(text) : undefined;
+    await checkReply(this.url, method, path, response, json);
+    return { status: response.status, headers: response.headers, json };
   }
 
   get(path: string): Promise<Reply> {

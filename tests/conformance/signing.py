@@ -1,4 +1,5 @@
-"""A hook for schemathesis: what it makes up for the ingest routes is signed, so that it gets beyond the signature."""
+"""A hook for schemathesis: what it makes up for the ingest routes is signed, so that it gets beyond the signature; what it makes up for
+the import is also sent as a signed batch's line."""
 
 import base64
 import hashlib
@@ -36,11 +37,35 @@ def batch_of(made_up):
     return secrets.choice([made_up, header + made_up, header + json.dumps(event).encode() + b"\n"])
 
 
+def line_of(made_up):
+    """As it is, or as the body of a batch in a line of an export."""
+    x = "run_" + secrets.token_hex(16)
+    event = {"t": "log", "n": 0, "at": int(time.time() * 1000), "body": made_up.decode("utf-8", "replace")}
+    body = secrets.choice([made_up, (HEADER % x[4:]).encode() + json.dumps(event).encode() + b"\n"])
+    line = {
+        "t": "batch", "x": x, "w": "", "k": 0, "sha256": hashlib.sha256(body).hexdigest(), "received_at": int(time.time() * 1000) - 1000,
+        "provenance": "backend", "subject": "user_1", "envelope": sealed(body).split(b"\n", 1)[0].decode(), "body": base64.b64encode(body).decode(),
+    }
+    return secrets.choice([made_up, json.dumps(line).encode()])
+
+
+def as_bytes(value):
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+
+
+@schemathesis.serializer("application/x-ndjson")
+def ndjson(ctx, value):
+    return as_bytes(value)
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
+    if case.path.endswith("/import") and case.method.upper() == "POST":
+        case.body = line_of(as_bytes(case.body))
+        return
     if case.path not in ("/v1/batches", "/v1/server/batches") or case.method.upper() != "POST":
         return
-    made_up = case.body if isinstance(case.body, bytes) else str(case.body).encode("utf-8", "replace")
+    made_up = as_bytes(case.body)
     body = batch_of(made_up)
     if case.path == "/v1/batches":
         case.body = sealed(body)

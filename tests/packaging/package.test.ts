@@ -26,7 +26,7 @@ const read = (file: string) => readFileSync(join(installed.package, file), "utf8
 
 describe("the tarball", () => {
   test("holds code, types, wasm, licence and readme, and nothing else", () => {
-    const files = ["LICENSE", "README.md", "bin/stepseal.js", "bin/verify-export.js", "index.js", "inline.js", "node.js", "package.json", "redaction.js", "server.js", "stepseal_bg.wasm", "workerd.js"];
+    const files = ["LICENSE", "README.md", "bin/api.js", "bin/export-file.js", "bin/import-file.js", "bin/progress.js", "bin/stepseal.js", "bin/terminal.js", "bin/verify-export.js", "index.js", "inline.js", "node.js", "package.json", "redaction.js", "server.js", "stepseal_bg.wasm", "workerd.js"];
     assert.deepEqual(installed.files.filter((file) => !file.endsWith(".d.ts")), files);
     for (const file of ["index.d.ts", "server.d.ts"]) assert.ok(installed.files.includes(file), file);
   });

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Reply } from "../client/api.ts";
+import { checkReply } from "../client/document.ts";
 import { body, executionId, seal, session, smallExecution } from "../client/batches.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
@@ -98,6 +99,25 @@ async function ask({ method, path, body }: Operation, key: string | undefined, i
   const json = response.headers.get("content-type")?.includes("json") && !response.headers.get("content-type")!.includes("ndjson") ? JSON.parse(text) : text;
   return { status: response.status, headers: response.headers, json };
 }
+
+describe("the tests' client holds replies to the document", () => {
+  const reply = (status: number, type = "application/json") => new Response(null, { status, headers: { "content-type": type } });
+  const check = (path: string, response: Response, json: unknown, method = "GET") => checkReply(worker.url, method, path, response, json);
+  const list = { executions: [], next_cursor: null, window: { from: 1, to: null } };
+
+  test("what it describes passes", async () => {
+    await check("/v1/executions?limit=1", reply(200), list);
+    await check("/v1/nowhere", reply(404, "application/problem+json"), { code: "route_not_found" });
+  });
+
+  test("another shape, status or type does not", async () => {
+    await assert.rejects(check("/v1/executions", reply(200), { ...list, executions: [{ status: "lost" }] }), /executions\/0\/status/);
+    await assert.rejects(check("/v1/executions", reply(200), { executions: [] }), /next_cursor/);
+    await assert.rejects(check("/v1/executions", reply(418), {}), /no such status/);
+    await assert.rejects(check("/v1/executions", reply(200, "text/html"), undefined), /no text\/html/);
+    await assert.rejects(check("/v1/executions/run_0000000000000001", reply(404, "application/problem+json"), { code: "no_such_code" }), /code/);
+  });
+});
 
 describe("every operation with every credential", () => {
   test("the document is one, and names every operation once", () => {

@@ -24,6 +24,19 @@ test("a verdict that this dashboard does not know is never shown as verified", (
   assert.match(verdictSentence(findings), /not verified/);
 });
 
+test("what was imported on another log's word is not said to be signed by who recorded it", () => {
+  const found = page("verified", ["verified", "verified"]);
+  const imported = { at: 5, by: "key_1", key: "stepseal/prj_a+00000000+AQ==" };
+  const attested = { ...found, batches: found.batches.map((batch, k) => (k === 0 ? { ...batch, imported } : batch)) };
+  assert.equal(
+    verdictSentence(mergeFindings([attested])),
+    "Nothing was altered since it was stored. No event is missing. 1 batch was imported, and is as the log stepseal/prj_a attested: "
+    + "that signature was checked, not those of the pages that recorded.",
+  );
+  const own = { ...found, batches: found.batches.map((batch) => ({ ...batch, imported: { ...imported, key: null } })) };
+  assert.match(verdictSentence(mergeFindings([own])), /carry valid signatures/);
+});
+
 test("the sentence counts what was altered", () => {
   assert.equal(
     verdictSentence(mergeFindings([page("tampered", ["verified", "tampered", "verified"])])),

@@ -110,6 +110,8 @@ export interface VerifiedBatch {
   readonly sha256: string;
   readonly received_at: number;
   readonly provenance: string;
+  /** Of one that came from a file: on the word of which log, where not on its own signature. */
+  readonly imported?: { readonly at: number; readonly by: string; readonly key: string | null } | null;
   readonly verdict: Verdict;
   readonly reason: string | null;
 }

@@ -36,12 +36,27 @@ export function verdictLabel(verdict: Verdict): string {
   }
 }
 
-/** One sentence that a person who never read the protocol can act on. */
+/** What a person who never read the protocol can act on. */
 export function verdictSentence(findings: Findings): string {
+  return [sentence(findings), importSentence(findings)].filter(Boolean).join(" ");
+}
+
+/** Of batches whose own signatures cannot be checked here: on whose word they are what they are. */
+function importSentence({ batches }: Findings): string {
+  const attested = batches.filter((batch) => batch.imported?.key);
+  if (attested.length === 0) return "";
+  const logs = [...new Set(attested.map((batch) => batch.imported!.key!.split("+")[0]))].join(", ");
+  const were = attested.length === 1 ? "batch was imported, and is" : "batches were imported, and are";
+  return `${attested.length} ${were} as the log ${logs} attested: that signature was checked, not those of the pages that recorded.`;
+}
+
+function sentence(findings: Findings): string {
   const total = findings.batches.length;
   const altered = findings.batches.filter((batch) => batch.verdict === "tampered").length;
   switch (findings.verdict) {
     case "verified":
+      // Of those that another log attested the next sentence speaks.
+      if (findings.batches.some((batch) => batch.imported?.key)) return "Nothing was altered since it was stored. No event is missing.";
       return total === 1
         ? "Its one batch carries a valid signature and is stored exactly as it was sent. No event is missing."
         : `All ${plural(total, "batch", "batches")} carry valid signatures and are stored exactly as they were sent. No event is missing.`;

@@ -4,17 +4,15 @@ use super::cursors;
 use crate::access::{self, Reader};
 use crate::call::Call;
 use crate::failure::{Doing, Outcome};
-use crate::projects::store;
 use crate::request::url;
 use crate::respond::Reply;
 use crate::statistics::state_cost;
 use crate::storage::{cipher, listing, text};
+use crate::transfer::Asked;
 use serde_json::{Value, json};
 use std::rc::Rc;
 use stepseal_protocol::at_rest::Labels;
-use stepseal_protocol::problem::{Code, Problem};
 use stepseal_protocol::query::{FIELDS, ListQuery, Position, Window, csv_header, csv_line};
-use stepseal_protocol::search::Text;
 use worker::Request;
 
 /// A page, and what was asked for.
@@ -30,7 +28,9 @@ struct Answer {
 /// Lists executions. A page may be shorter than its limit, even empty, and still not be the last: rare things are
 /// looked for in a bounded number of rows at a time.
 pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
-    let Answer { reader, query, window, page, next_cursor, labels } = ask(request, call).await?;
+    let reader = access::reader(request, call).await?;
+    let query = ListQuery::parse(url(request)?.query_pairs())?;
+    let Answer { reader, query, window, page, next_cursor, labels } = ask(call, reader, query).await?;
     let shown = |execution: Value| match &query.fields {
         Some(fields) => fields.iter().map(|field| ((*field).to_owned(), execution[field].clone())).collect(),
         None => execution,
@@ -46,28 +46,19 @@ pub(crate) async fn list(request: &Request, call: &Call) -> Outcome<Reply> {
 
 /// The same as CSV. Pages put together are one table: only the first names the columns.
 pub(crate) async fn table(request: &Request, call: &Call) -> Outcome<Reply> {
-    let Answer { query, page, next_cursor, labels, .. } = ask(request, call).await?;
+    let reader = access::reader(request, call).await?;
+    let asked = Asked::of(request)?;
+    let query = ListQuery::parse(asked.pairs.iter().cloned())?;
+    let Answer { query, page, next_cursor, labels, .. } = ask(call, reader, query).await?;
     let fields = query.fields.as_deref().unwrap_or(&FIELDS);
     let mut text = if query.page.cursor.is_none() { csv_header(fields) } else { String::new() };
     for row in &page.executions {
         text.push_str(&csv_line(fields, &row.shown(&labels)));
     }
-    let reply = Reply::text("text/csv; charset=utf-8", text);
-    let Some(cursor) = next_cursor else { return Ok(reply) };
-    let mut next = url(request)?;
-    let kept: Vec<(String, String)> = next
-        .query_pairs()
-        .filter(|(name, _)| name != "cursor")
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
-    next.query_pairs_mut().clear().extend_pairs(kept).append_pair("cursor", &cursor);
-    let link = format!("<{}?{}>; rel=\"next\"", next.path(), next.query().unwrap_or_default());
-    Ok(reply.with_headers(vec![("Link", link)]))
+    asked.reply(request, "text/csv; charset=utf-8", text, next_cursor.as_deref())
 }
 
-async fn ask(request: &Request, call: &Call) -> Outcome<Answer> {
-    let reader = access::reader(request, call).await?;
-    let query = ListQuery::parse(url(request)?.query_pairs())?;
+async fn ask(call: &Call, reader: Reader, query: ListQuery) -> Outcome<Answer> {
     let mut window = query.window(i64::try_from(call.now).doing("telling the time")?)?;
     let cursors = cursors(call, &reader, query.canonical())?;
     let after = match &query.page.cursor {
@@ -77,10 +68,7 @@ async fn ask(request: &Request, call: &Call) -> Outcome<Answer> {
     // Without `from` the window moves with the clock: all pages are of the first one's.
     window = Window { from: after.from, ..window };
     let labels = cipher::labels(&call.env, &reader.project)?;
-    let expression = match &query.text {
-        Some(text) => Some(expression(call, &reader, text).await?),
-        None => None,
-    };
+    let expression = text::expression(call, &reader.project, query.text.as_ref()).await?;
     let project = reader.project.as_str();
     let page =
         listing::page(&call.env, project, &query, window, &labels, expression.as_deref(), &after).await?;
@@ -88,17 +76,6 @@ async fn ask(request: &Request, call: &Call) -> Outcome<Answer> {
     Ok(Answer { reader, query, window, page, next_cursor, labels })
 }
 
-/// What finds a text in the project's index of words.
-async fn expression(call: &Call, reader: &Reader, text: &Text) -> Outcome<String> {
-    let project = store::project(call, &reader.project).await?.ok_or_else(store::absent)?;
-    let tokens = text::tokens(&call.env, &project)?.ok_or_else(|| {
-        let detail =
-            "This project is not searched by words. An administrator can change that: its setting `search`.";
-        Problem::new(Code::ParameterInvalid, detail).of_field("text")
-    })?;
-    Ok(tokens.expression(text)?)
-}
-
-pub(super) fn position(text: &str) -> Outcome<Position> {
+pub(crate) fn position(text: &str) -> Outcome<Position> {
     Ok(Position::parse(text).ok_or("a cursor of ours").doing("opening a cursor")?)
 }

@@ -7,13 +7,15 @@ mod shared;
 mod show;
 mod steps;
 mod verify;
+pub(crate) mod walk;
 
 pub(crate) use list::{list, table};
 pub(crate) use search::search;
 pub(crate) use shared::{sessions, users};
-pub(crate) use show::show;
-pub(crate) use steps::steps;
+pub(crate) use show::{add_contents_of, show};
+pub(crate) use steps::{StepsPlace, Tables, steps, steps_of};
 pub(crate) use verify::verify;
+pub(crate) use walk::position_after;
 
 use crate::access::Reader;
 use crate::call::Call;

@@ -2,6 +2,7 @@
 //! that somebody looked is audited here too, because a text that is found was in it.
 
 use super::cursors;
+use super::walk::{Place, position_after};
 use crate::access;
 use crate::audit;
 use crate::call::Call;
@@ -15,7 +16,7 @@ use crate::storage::{cipher, listing};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Kind, inflate};
-use stepseal_protocol::query::{Position, Sort, StepsQuery, Window};
+use stepseal_protocol::query::{Position, StepsQuery, Window};
 use worker::Request;
 
 /// Executions that a page looks at, at most.
@@ -24,12 +25,6 @@ const EXECUTIONS_MAX: u32 = 20;
 const SEGMENTS_MAX: u32 = 30;
 /// Bytes of bodies after which a page ends.
 const BYTES_MAX: u64 = 4_000_000;
-
-/// Where a page begins: after an execution, or within the one that follows it.
-struct Place {
-    after: Position,
-    within: Option<(String, SegmentPosition)>,
-}
 
 /// What a page has looked at.
 #[derive(Default)]
@@ -53,9 +48,7 @@ pub(crate) async fn search(request: &Request, call: &Call) -> Outcome<Reply> {
     let window = list.window(i64::try_from(call.now).doing("telling the time")?)?;
     let cursors = cursors(call, &reader, query.canonical())?;
     let place = match &query.page.cursor {
-        Some(cursor) => {
-            Place::parse(&cursors.open(cursor)?).ok_or("a cursor of ours").doing("opening a cursor")?
-        }
+        Some(cursor) => Place::open(&cursors.open(cursor)?)?,
         None => Place { after: Position::first(window), within: None },
     };
     audit::note_read(call, &reader, Action::ExecutionRead, "").await?;
@@ -72,7 +65,7 @@ pub(crate) async fn search(request: &Request, call: &Call) -> Outcome<Reply> {
             let text = Place { after, within }.to_text();
             return reply(&page, window, Some(&cursors.seal(&text)));
         }
-        after = Position { from: after.from, key: execution.sort_key(Sort::Start), id: execution.id.clone() };
+        after = position_after(after.from, execution);
         if page.is_full(query.page.limit) && index + 1 < found.executions.len() {
             next = Some(after);
             break;
@@ -98,10 +91,7 @@ async fn look_into(
     page: &mut Page,
 ) -> Outcome<Option<SegmentPosition>> {
     let id = execution.id.as_str();
-    let mut position = match &place.within {
-        Some((within, position)) if within == id => position.clone(),
-        _ => SegmentPosition::first(),
-    };
+    let mut position = place.position_in(id);
     let most = SEGMENTS_MAX - page.segments.min(SEGMENTS_MAX - 1);
     let found = segments::page(&call.env, project, id, &position, most + 1).await?;
     for (index, segment) in found.iter().enumerate() {
@@ -137,25 +127,4 @@ fn take_steps(query: &StepsQuery, id: &str, segment: &Segment, body: &[u8], page
         }
     }
     Ok(())
-}
-
-impl Place {
-    fn to_text(&self) -> String {
-        match &self.within {
-            Some((id, position)) => {
-                format!("{}\n{id}|{}|{}", self.after.to_text(), position.writer, position.k)
-            }
-            None => self.after.to_text(),
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let Some((after, within)) = text.split_once('\n') else {
-            return Some(Self { after: Position::parse(text)?, within: None });
-        };
-        let mut parts = within.splitn(3, '|');
-        let (id, writer, k) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
-        let position = SegmentPosition { writer: writer.to_owned(), k };
-        Some(Self { after: Position::parse(after)?, within: Some((id.to_owned(), position)) })
-    }
 }

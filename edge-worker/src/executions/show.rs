@@ -7,12 +7,13 @@ use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
+use crate::storage::executions::Execution;
 use crate::storage::{cipher, executions, segments};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Kind, inflate};
 use stepseal_protocol::problem::{Code, Problem};
-use worker::Request;
+use worker::{Env, Request};
 
 /// Shows one execution: its roll-up, and what its `start` and `end` say.
 pub(crate) async fn show(request: &Request, call: &Call, id: &str) -> Outcome<Reply> {
@@ -26,7 +27,21 @@ pub(crate) async fn show(request: &Request, call: &Call, id: &str) -> Outcome<Re
     audit::note_read(call, &reader, Action::ExecutionRead, id.as_str()).await?;
     let project = reader.project.as_str();
     let mut shown = execution.shown(cipher::labels(&call.env, &reader.project)?.as_ref());
-    for name in ["metadata", "input", "output", "error"] {
+    add_contents_of(&call.env, project, &execution, &mut shown).await?;
+    shown["writers"] = serde_json::to_value(executions::writers(&call.env, project, id.as_str()).await?)
+        .doing("showing writers")?;
+    Reply::ok(&json!({ "execution": shown }))
+}
+
+/// Adds what the execution's `start` and `end` say.
+pub(crate) async fn add_contents_of(
+    env: &Env,
+    project: &str,
+    execution: &Execution,
+    shown: &mut Value,
+) -> Outcome<()> {
+    let id = execution.id.as_str();
+    for name in ["parent", "metadata", "input", "output", "error"] {
         shown[name] = Value::Null;
     }
     let places = [
@@ -38,15 +53,13 @@ pub(crate) async fn show(request: &Request, call: &Call, id: &str) -> Outcome<Re
         if seen.replace((writer, k)) == Some((writer, k)) {
             continue;
         }
-        if let Some(segment) = segments::one(&call.env, project, id.as_str(), writer, k).await?
-            && let Some(body) = segment.load_body(&call.env, project, id.as_str()).await?.opened()
+        if let Some(segment) = segments::one(env, project, id, writer, k).await?
+            && let Some(body) = segment.load_body(env, project, id).await?.opened()
         {
-            add_contents(&mut shown, &body)?;
+            add_contents(shown, &body)?;
         }
     }
-    shown["writers"] = serde_json::to_value(executions::writers(&call.env, project, id.as_str()).await?)
-        .doing("showing writers")?;
-    Reply::ok(&json!({ "execution": shown }))
+    Ok(())
 }
 
 /// Adds what the `start` and `end` events of a body say. A body that cannot be read adds nothing: whether
@@ -57,7 +70,12 @@ fn add_contents(shown: &mut Value, body: &[u8]) -> Outcome<()> {
     let Ok(batch) = Batch::parse(&ndjson) else { return Ok(()) };
     for event in &batch.events {
         let contents = match &event.kind {
-            Kind::Start(start) => [("metadata", start.metadata), ("input", start.input)],
+            Kind::Start(start) => {
+                // The execution or step that began it.
+                let line: Value = serde_json::from_str(event.text).doing(doing)?;
+                shown["parent"] = line["parent"].clone();
+                [("metadata", start.metadata), ("input", start.input)]
+            }
             Kind::End(end) => [("output", end.output), ("error", end.error)],
             _ => continue,
         };

@@ -32,7 +32,7 @@ pub(crate) async fn steps(request: &Request, call: &Call, id: &str) -> Outcome<R
     audit::note_read(call, &reader, Action::ExecutionRead, id.as_str()).await?;
     let cursors = cursors(call, &reader, format!("steps|{id}"))?;
     let after = segment_position(&cursors, query.cursor.as_deref())?;
-    let place = Place { call, project: reader.project.as_str(), execution: id.as_str() };
+    let place = StepsPlace { call, project: reader.project.as_str(), execution: id.as_str() };
     let page = segments::page(&call.env, place.project, place.execution, &after, SEGMENTS_MAX + 1).await?;
     let (mut steps, mut bytes, mut last) = (Vec::new(), 0, None);
     let mut tables = Tables::default();
@@ -54,18 +54,22 @@ pub(crate) async fn steps(request: &Request, call: &Call, id: &str) -> Outcome<R
 }
 
 /// Whose segments are read.
-struct Place<'a> {
-    call: &'a Call,
-    project: &'a str,
-    execution: &'a str,
+pub(crate) struct StepsPlace<'a> {
+    pub(crate) call: &'a Call,
+    pub(crate) project: &'a str,
+    pub(crate) execution: &'a str,
 }
 
 /// Message tables by writer.
-type Tables = HashMap<String, MessageTable>;
+pub(crate) type Tables = HashMap<String, MessageTable>;
 
 /// The segment's steps, messages in place of their ranges. A body that cannot be read has none: `verify`
 /// says what is wrong with it.
-async fn steps_of(place: &Place<'_>, tables: &mut Tables, segment: &Segment) -> Outcome<Vec<Value>> {
+pub(crate) async fn steps_of(
+    place: &StepsPlace<'_>,
+    tables: &mut Tables,
+    segment: &Segment,
+) -> Outcome<Vec<Value>> {
     let mut steps = Vec::new();
     let Some(body) = segment.load_body(&place.call.env, place.project, place.execution).await?.opened()
     else {
@@ -96,12 +100,12 @@ async fn steps_of(place: &Place<'_>, tables: &mut Tables, segment: &Segment) -> 
 
 /// Reads the messages of these indexes from wherever the writer stored them.
 async fn read_messages(
-    place: &Place<'_>,
+    place: &StepsPlace<'_>,
     table: &mut MessageTable,
     writer: &str,
     indexes: &RangeInclusive<u64>,
 ) -> Outcome<()> {
-    let Place { call, project, execution } = place;
+    let StepsPlace { call, project, execution } = place;
     let found =
         segments::with_messages(&call.env, project, execution, writer, *indexes.start(), *indexes.end())
             .await?;

@@ -19,7 +19,7 @@ use stepseal_protocol::ids::{ExecutionId, ProjectId};
 use stepseal_protocol::problem::Code;
 use stepseal_protocol::query::{Cursors, PageQuery};
 use stepseal_protocol::verify::{
-    ResumePoint, SegmentVerdict, Sequence, SequenceFacts, StoredSegment, Verdict, check_segment,
+    Imported, ResumePoint, SegmentVerdict, Sequence, SequenceFacts, StoredSegment, Verdict, check_segment,
 };
 use worker::Request;
 
@@ -127,6 +127,10 @@ async fn walk(
             batch_id: &segment.batch_id,
             envelope: &segment.envelope,
             body: if let Body::Opened(bytes) = &body { bytes } else { &[] },
+            import: match segment.import() {
+                Some((record, tag)) => Some(Imported { record, tag, tag_root: secrets.oldest_root()? }),
+                None => None,
+            },
         };
         let checked = match body {
             Body::Absent => Err((SegmentVerdict::Tampered, "the body is not in the store")),
@@ -172,6 +176,7 @@ fn shown(segment: &Segment, verdict: SegmentVerdict, reason: Option<&str>) -> Va
         "sha256": segment.sha256,
         "received_at": segment.received_at,
         "provenance": segment.provenance,
+        "imported": segment.import().map(|(record, _)| json!({ "at": record.at, "by": record.actor, "key": record.key })),
         "verdict": verdict,
         "reason": reason,
     })

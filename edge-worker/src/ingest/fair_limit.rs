@@ -140,6 +140,11 @@ impl<'a> Spender<'a> {
         Self { project, session: batch.claims().map(|claims| claims.sid.as_str()) }
     }
 
+    /// An import's: of the project alone.
+    pub(crate) fn of_import(project: &'a Project) -> Self {
+        Self { project, session: None }
+    }
+
     fn session_key(&self) -> Option<String> {
         self.session.map(|session| format!("{} {session}", self.project.id))
     }

@@ -84,12 +84,15 @@ async fn take_verified(request: &Request, call: &Call, batch: &Verified<'_>, byt
         cost_nano_usd: rollup.cost_nano_usd,
     };
     let segment = NewSegment {
+        project: *batch.project(),
         batch,
         parsed: &parsed,
         author: &author,
+        owner: &author.subject,
         received_at: call.now,
         under_subject_key: project.subject_keys,
         tokens: text::tokens(&call.env, &project)?,
+        import: None,
     };
     let commit = commit(call, &segment, rollup).await?;
     if matches!(commit, Commit::Stored { .. }) {

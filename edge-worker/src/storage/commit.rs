@@ -20,11 +20,13 @@ use stepseal_protocol::at_rest::BodyPlace;
 use stepseal_protocol::batch::Batch;
 use stepseal_protocol::encoding::hex_encode;
 use stepseal_protocol::envelope::Verified;
+use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::ingest::admission::Author;
 use stepseal_protocol::ingest::receipt::BatchKey;
 use stepseal_protocol::messages::message_indexes;
 use stepseal_protocol::rollup::{CappedSet, EndFacts, Rollup, StartFacts};
 use stepseal_protocol::search::Tokens;
+use stepseal_protocol::transfer::ImportRecord;
 use stepseal_protocol::transparency::content;
 use worker::{D1Database, D1PreparedStatement};
 
@@ -34,27 +36,28 @@ const INLINE_MAX: usize = 64 * 1024;
 
 /// A batch on its way into the store.
 pub(crate) struct NewSegment<'a> {
+    /// Whose store it goes to. An imported batch may have been signed for another project.
+    pub(crate) project: ProjectId,
     pub(crate) batch: &'a Verified<'a>,
     pub(crate) parsed: &'a Batch<'a>,
     pub(crate) author: &'a Author,
+    /// Whose the execution becomes if it is not there yet: one of the author's subjects.
+    pub(crate) owner: &'a str,
     /// Unix ms.
     pub(crate) received_at: u64,
     /// Whether the project wants it sealed under a key of its subject.
     pub(crate) under_subject_key: bool,
     /// What makes the tokens of its words, where the project is searched.
     pub(crate) tokens: Option<Tokens>,
+    /// What is kept of its import; none of what is sent.
+    pub(crate) import: Option<&'a ImportRecord>,
 }
 
 impl NewSegment<'_> {
     /// The key under which a retry of this batch is a no-op.
     pub(crate) fn key(&self) -> BatchKey {
         let header = &self.parsed.header;
-        BatchKey {
-            project: *self.batch.project(),
-            execution: header.execution,
-            writer: header.writer,
-            k: header.k,
-        }
+        BatchKey { project: self.project, execution: header.execution, writer: header.writer, k: header.k }
     }
 }
 
@@ -124,6 +127,9 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup
     if let Some(tokens) = &segment.tokens {
         statements.push(merge_tokens(&database, segment, &key, &attempt, tokens)?);
     }
+    if let Some(import) = segment.import {
+        statements.push(insert_import(call, &database, segment, &key, &attempt, import)?);
+    }
     let results = database.batch(statements).await.storing(doing)?;
     let inserted = results.first().ok_or_else(|| Fault::internal(doing, "no results"))?;
     if !inserted.results::<serde_json::Value>().doing(doing)?.is_empty() {
@@ -141,8 +147,8 @@ async fn subject_key(call: &Call, segment: &NewSegment<'_>) -> Outcome<Option<Rc
     if !segment.under_subject_key {
         return Ok(None);
     }
-    let project = segment.batch.project();
-    let tag = Secrets::of(&call.env)?.oldest_root()?.subject_tag(project, &segment.author.subject);
+    let project = segment.project;
+    let tag = Secrets::of(&call.env)?.oldest_root()?.subject_tag(&project, &segment.author.subject);
     Ok(Some(subject_keys::current(&call.env, project.as_str(), tag).await?))
 }
 
@@ -275,6 +281,32 @@ fn merge_tokens(
     Ok(bind(database, include_str!("merge_tokens.sql"), &values).doing("binding a batch's words")?)
 }
 
+fn insert_import(
+    call: &Call,
+    database: &D1Database,
+    segment: &NewSegment<'_>,
+    key: &BatchKey,
+    attempt: &str,
+    import: &ImportRecord,
+) -> Outcome<D1PreparedStatement> {
+    let content = content(&segment.parsed.digest, &segment.batch.envelope_line());
+    let tag = import.tag(&Secrets::of(&call.env)?.oldest_root()?, &key.project, &content);
+    let [project, execution, writer] = writer_binds(key);
+    let values = [
+        project,
+        execution,
+        writer,
+        Bind::Number(key.k),
+        Bind::Number(import.at),
+        Bind::Text(&import.actor),
+        Bind::MaybeText(import.key.as_deref()),
+        Bind::MaybeText(import.attestation.as_deref()),
+        Bind::Text(&tag),
+        Bind::Text(attempt),
+    ];
+    Ok(bind(database, include_str!("insert_import.sql"), &values).doing("binding an import's record")?)
+}
+
 fn merge_rollup(
     database: &D1Database,
     segment: &NewSegment<'_>,
@@ -288,7 +320,7 @@ fn merge_rollup(
         execution,
         writer,
         Bind::Number(key.k),
-        Bind::Text(&segment.author.subject),
+        Bind::Text(segment.owner),
         Bind::Text(segment.author.provenance.as_str()),
         Bind::Number(segment.received_at),
         Bind::Signed(rollup.first_at.unwrap_or(UNTIMED)),

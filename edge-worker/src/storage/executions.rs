@@ -69,6 +69,8 @@ pub(crate) struct WriterShare {
     writer: String,
     batches: u64,
     events: u64,
+    /// Batches that came from a file.
+    imported: u64,
 }
 
 /// One execution of the project.

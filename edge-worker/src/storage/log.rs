@@ -16,6 +16,9 @@ pub(crate) struct LeafRow {
     pub(crate) writer: String,
     pub(crate) k: u64,
     pub(crate) content: String,
+    /// Subject of the execution, where it is still there.
+    #[serde(default)]
+    pub(crate) owner: Option<String>,
 }
 
 impl LeafRow {

@@ -1,6 +1,8 @@
--- A page of an execution's segments in order of (writer, k), bodies as hex.
-SELECT writer, k, n, count, sha256, batch_id, provenance, received_at, envelope, attempt, bytes,
-  iif(body IS NULL, NULL, hex(body)) AS body
-FROM segments
-WHERE project_id = ?1 AND execution_id = ?2 AND (writer, k) > (?3, ?4)
-ORDER BY writer, k LIMIT ?5
+-- A page of an execution's segments in order of (writer, k), bodies as hex, with what is kept of those that were imported.
+SELECT s.writer, s.k, s.n, s.count, s.sha256, s.batch_id, s.provenance, s.received_at, s.envelope, s.attempt, s.bytes,
+  m.imported_at, m.actor AS import_actor, m.key AS import_key, m.attestation AS import_attestation, m.tag AS import_tag,
+  iif(s.body IS NULL, NULL, hex(s.body)) AS body
+FROM segments s
+LEFT JOIN imports m ON m.project_id = s.project_id AND m.execution_id = s.execution_id AND m.writer = s.writer AND m.k = s.k
+WHERE s.project_id = ?1 AND s.execution_id = ?2 AND (s.writer, s.k) > (?3, ?4)
+ORDER BY s.writer, s.k LIMIT ?5

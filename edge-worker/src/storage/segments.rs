@@ -9,6 +9,7 @@ use serde::Deserialize;
 use std::rc::Rc;
 use stepseal_protocol::at_rest::BodyPlace;
 use stepseal_protocol::encoding::hex_decode_any_case;
+use stepseal_protocol::transfer::ImportRecord;
 use worker::Env;
 
 /// A stored batch as the reading routes need it.
@@ -25,6 +26,17 @@ pub(crate) struct Segment {
     pub(crate) envelope: String,
     attempt: String,
     bytes: u64,
+    /// When it was imported, Unix ms; not read where it does not matter.
+    #[serde(default)]
+    imported_at: Option<u64>,
+    #[serde(default)]
+    import_actor: Option<String>,
+    #[serde(default)]
+    import_key: Option<String>,
+    #[serde(default)]
+    import_attestation: Option<String>,
+    #[serde(default)]
+    import_tag: Option<String>,
     /// Hex of the body where the row holds it.
     body: Option<String>,
 }
@@ -145,6 +157,17 @@ impl Segment {
         };
         let Some(stored) = stored else { return Ok((Body::Absent, None)) };
         cipher::open(env, &place, &stored).await
+    }
+
+    /// What is kept of its import, and the record's tag; none if it was sent here.
+    pub(crate) fn import(&self) -> Option<(ImportRecord, &str)> {
+        let record = ImportRecord {
+            at: self.imported_at?,
+            actor: self.import_actor.clone()?,
+            key: self.import_key.clone(),
+            attestation: self.import_attestation.clone(),
+        };
+        Some((record, self.import_tag.as_deref()?))
     }
 
     /// Whether the body is in KV.

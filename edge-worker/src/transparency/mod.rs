@@ -4,4 +4,4 @@
 mod routes;
 pub(crate) mod signer;
 
-pub(crate) use routes::{export, key, latest, list};
+pub(crate) use routes::{key, latest, list, none_yet};

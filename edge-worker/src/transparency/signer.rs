@@ -67,6 +67,23 @@ impl Signer {
         Ok(Self { key, public: VerifierKey::of(project.as_str(), public) })
     }
 
+    /// Whether a signature over a text holds under somebody's key.
+    pub(crate) async fn holds(key: &VerifierKey, signed: &str, signature: &[u8; 64]) -> Outcome<bool> {
+        let doing = "checking a signature";
+        let subtle = subtle()?;
+        let raw = Uint8Array::from(key.public().as_slice());
+        let importing =
+            subtle.import_key_with_str("raw", &raw, "Ed25519", false, &Array::of1(&"verify".into()));
+        // The platform refuses bytes that are no point of the curve: nothing holds under them.
+        let Ok(key) = JsFuture::from(importing.map_err(text).doing(doing)?).await else { return Ok(false) };
+        let key: CryptoKey = key.unchecked_into();
+        let checking = subtle
+            .verify_with_str_and_u8_array_and_u8_array("Ed25519", &key, signature, signed.as_bytes())
+            .map_err(text)
+            .doing(doing)?;
+        Ok(JsFuture::from(checking).await.map_err(text).doing(doing)?.is_truthy())
+    }
+
     /// The key that verifies.
     pub(crate) fn verifier(&self) -> &VerifierKey {
         &self.public

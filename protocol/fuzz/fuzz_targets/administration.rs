@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
 use stepseal_protocol::administration::{DeletionRequest, DenialRequest, KeyRotation, NewKey};
 use stepseal_protocol::api::find;
 use stepseal_protocol::at_rest::{Labels, StoredBody, sealed_body};
@@ -10,16 +11,18 @@ use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::ingest::budget::Budget;
 use stepseal_protocol::keys::Root;
 use stepseal_protocol::query::Cursors;
-use stepseal_protocol::transparency::Frontier;
+use stepseal_protocol::transfer::{Line, Recipient, Trace};
+use stepseal_protocol::transparency::{Frontier, VerifierKey};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((reader, rest)) = bytes.split_first() else { return };
     let root = Root::from_bytes(*b"0123456789abcdefghijklmnopqrstuv").expect("random enough");
     let project = ProjectId::parse("prj_fuzz").expect("an id");
-    match reader % 4 {
+    match reader % 5 {
         0 => read_requests(rest),
         1 => read_stored_body(rest),
         2 => read_texts(&root, &project, rest),
+        3 => read_trace(rest),
         _ => read_frontier(rest),
     }
 });
@@ -49,6 +52,20 @@ fn read_texts(root: &Root, project: &ProjectId, bytes: &[u8]) {
     assert!(Cursors::of(root, project, "executions".into()).open(text).is_err(), "a forged cursor opened");
     let _ = Labels::of("k1", root, project).open("name", text);
     let _ = find("GET", text);
+    let _ = Recipient::parse(text);
+    let _ = VerifierKey::parse(text).map(|key| assert_eq!(key.to_text(), text.trim()));
+    if let Ok(Line::Batch { line, .. }) = Line::parse(text) {
+        let again = Line::parse(&line.to_json(None, None).to_string());
+        assert!(matches!(again, Ok(Line::Batch { line: again, .. }) if again == line));
+    }
+}
+
+/// What somebody recorded, as a trace: whatever it is, it becomes spans.
+fn read_trace(bytes: &[u8]) {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
+    let trace = Trace::of("prj_fuzz", &value);
+    let spans = [trace.root_span(), trace.step_span(&value)];
+    assert!(trace.request("0", &spans)["resourceSpans"].is_array());
 }
 
 fn read_frontier(bytes: &[u8]) {

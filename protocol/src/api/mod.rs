@@ -74,6 +74,12 @@ operations! {
     ShowVerifierKey = "showVerifierKey";
     /// Everything the log covers.
     Export = "export";
+    /// Batches of executions.
+    ExportExecutions = "exportExecutions";
+    /// Executions as OpenTelemetry traces.
+    ExportTraces = "exportTraces";
+    /// Takes lines of an export.
+    ImportBatches = "importBatches";
     /// All projects.
     ListProjects = "listProjects";
     /// Makes a project.
@@ -176,6 +182,8 @@ pub struct Route {
     pub success: u16,
     /// Media type of what it answers.
     pub answers: &'static str,
+    /// Name of the schema of its JSON in `schemas.json`; empty for any object.
+    pub reply: &'static str,
     /// What it may be refused for, beside what [`Access`] implies.
     pub refusals: &'static [Code],
 }

@@ -151,10 +151,16 @@ fn responses(route: &Route, access: Access) -> Value {
     }
     let mut responses = Map::new();
     let media = route.answers.split(';').next().unwrap_or_default();
-    let schema =
-        if media == "application/json" { json!({ "type": "object" }) } else { json!({ "type": "string" }) };
+    let schema = match (media, route.reply) {
+        ("application/json", "") => json!({ "type": "object" }),
+        ("application/json", name) => json!({ "$ref": format!("#/components/schemas/{name}") }),
+        _ => json!({ "type": "string" }),
+    };
     let mut content = Map::new();
     content.insert(media.to_string(), json!({ "schema": schema }));
+    if route.query.iter().any(|parameter| parameter.name == "recipient") {
+        content.insert("text/plain".into(), json!({ "schema": { "type": "string" } }));
+    }
     responses.insert(route.success.to_string(), json!({ "description": "Done.", "content": content }));
     for (status, codes) in by_status {
         responses.insert(
@@ -201,7 +207,7 @@ mod tests {
                 assert!(serde_json::from_str::<Value>(parameter.schema).is_ok(), "{}", parameter.schema);
             }
             let named = route.body.iter().map(|body| body.schema).filter(|name| !name.is_empty());
-            for name in named {
+            for name in named.chain((!route.reply.is_empty()).then_some(route.reply)) {
                 assert_eq!(document["components"]["schemas"][name]["type"], "object", "{name}");
             }
         }

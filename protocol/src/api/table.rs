@@ -18,6 +18,11 @@ const CURSOR: Parameter =
 const FROM: Parameter = Parameter { name: "from", schema: TIME, about: "At or after, Unix ms." };
 const TO: Parameter = Parameter { name: "to", schema: TIME, about: "Before, Unix ms." };
 const PAGE: &[Parameter] = &[LIMIT, CURSOR];
+const RECIPIENT: Parameter = Parameter {
+    name: "recipient",
+    schema: r#"{"type":"string","pattern":"^age1[0-9a-z]{58}$"}"#,
+    about: "Each page is an armored age file (age-encryption.org/v1) that only this X25519 recipient opens, as text/plain.",
+};
 
 const fn typed(name: &'static str, schema: &'static str, about: &'static str) -> Parameter {
     Parameter { name, schema, about }
@@ -68,6 +73,48 @@ const LIST: &[Parameter] = &[
         "Largest first. By anything but the start: what has ended, in a window of whole days, at most 32.",
     ),
     text("fields", "Members to show, separated by commas; all if not given."),
+    LIMIT,
+    CURSOR,
+];
+
+/// The list as a table.
+const TABLE: &[Parameter] = &with_recipient();
+
+const fn with_recipient() -> [Parameter; LIST.len() + 1] {
+    let mut all = [RECIPIENT; LIST.len() + 1];
+    let mut index = 0;
+    while index < LIST.len() {
+        all[index] = LIST[index];
+        index += 1;
+    }
+    all
+}
+
+/// Which executions an export is of: the list's filters, or one alone.
+const EXPORT: &[Parameter] = &[
+    text("execution", "Only this execution, instead of a list."),
+    RECIPIENT,
+    LIST[0],
+    LIST[1],
+    LIST[2],
+    LIST[3],
+    LIST[4],
+    LIST[5],
+    LIST[6],
+    LIST[7],
+    LIST[8],
+    LIST[9],
+    LIST[10],
+    LIST[11],
+    LIST[12],
+    LIST[13],
+    LIST[14],
+    LIST[15],
+    LIST[16],
+    LIST[17],
+    LIST[18],
+    FROM,
+    TO,
     LIMIT,
     CURSOR,
 ];
@@ -165,6 +212,7 @@ const fn maybe_json(schema: &'static str) -> Body {
     Body { media: JSON, schema, required: false }
 }
 
+const LINES: Body = Body { media: "application/x-ndjson", schema: "", required: true };
 const BYTES: Body = Body { media: "text/plain", schema: "", required: true };
 
 const fn route(
@@ -184,6 +232,7 @@ const fn route(
         body: None,
         success: 200,
         answers: JSON,
+        reply: "",
         refusals: &[],
     }
 }
@@ -206,6 +255,11 @@ impl Route {
 
     const fn answers(mut self, media: &'static str) -> Self {
         self.answers = media;
+        self
+    }
+
+    const fn replies(mut self, schema: &'static str) -> Self {
+        self.reply = schema;
         self
     }
 
@@ -263,7 +317,7 @@ const CHANGE_REFUSALS: &[Code] = &[
 
 /// Every route but those of [`PROJECT_ROUTES`]; what is asked most stands first.
 pub(super) const ROUTES: &[Route] = &[
-    route(Op::SendBatch, "POST", "/v1/batches", Signature, "Stores a page's sealed batch (SPEC.md).")
+    route(Op::SendBatch, "POST", "/v1/batches", Signature, "Stores a page's sealed batch (SPEC.md).").replies("BatchReply")
         .body(BYTES)
         .refusals(BATCH_REFUSALS),
     route(
@@ -272,7 +326,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/server/batches",
         Signature,
         "Stores a backend's batch, signed as Standard Webhooks.",
-    )
+    ).replies("BatchReply")
     .body(BYTES)
     .refusals(BATCH_REFUSALS),
     route(
@@ -281,7 +335,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/sessions",
         Anyone,
         "Mints a session for a page of an allowed origin.",
-    )
+    ).replies("MintedSession")
     .body(json("SessionRequest"))
     .refusals(&[
         Code::RequestMalformed,
@@ -294,7 +348,7 @@ pub(super) const ROUTES: &[Route] = &[
         Code::BodyTooLarge,
         Code::RateLimited,
     ]),
-    route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions of a window, the last 7 days where none is given. A page may be short and yet not the last: go on while there is a `next_cursor`.")
+    route(Op::ListExecutions, "GET", "/v1/executions", Reader, "Lists executions of a window, the last 7 days where none is given. A page may be short and yet not the last: go on while there is a `next_cursor`.").replies("ExecutionList")
         .query(LIST)
         .refusals(PAGE_REFUSALS),
     route(
@@ -304,7 +358,7 @@ pub(super) const ROUTES: &[Route] = &[
         Reader,
         "The list as CSV that is safe to open in a spreadsheet; `Link` names the next page.",
     )
-    .query(LIST)
+    .query(TABLE)
     .answers("text/csv")
     .refusals(PAGE_REFUSALS),
     route(
@@ -313,7 +367,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/steps",
         Reader,
         "Looks for steps in all executions of a window, newest execution first. A page may be short and yet not the last.",
-    )
+    ).replies("StepSearch")
     .query(STEPS)
     .refusals(PAGE_REFUSALS),
     route(
@@ -322,7 +376,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/stats",
         Reader,
         "Counts, failure rate, quantiles, tokens and cost of a window: in all, by time, and by a facet's values.",
-    )
+    ).replies("Stats")
     .query(STATS)
     .refusals(&[Code::ParameterUnknown, Code::ParameterInvalid]),
     route(
@@ -331,13 +385,13 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/facets",
         Reader,
         "What executions of a window are found by, with counts: one facet page by page, or the first values of each.",
-    )
+    ).replies("Facets")
     .query(&[typed("facet", FACET, "Only this one."), FROM, TO, LIMIT, CURSOR])
     .refusals(PAGE_REFUSALS),
-    route(Op::ListSessions, "GET", "/v1/sessions", Reader, "Lists sessions by their newest execution, with totals.")
+    route(Op::ListSessions, "GET", "/v1/sessions", Reader, "Lists sessions by their newest execution, with totals.").replies("SessionList")
         .query(&[FROM, TO, LIMIT, CURSOR])
         .refusals(PAGE_REFUSALS),
-    route(Op::ListUsers, "GET", "/v1/users", Reader, "Lists users by their newest execution, with totals.")
+    route(Op::ListUsers, "GET", "/v1/users", Reader, "Lists users by their newest execution, with totals.").replies("UserList")
         .query(&[FROM, TO, LIMIT, CURSOR])
         .refusals(PAGE_REFUSALS),
     route(
@@ -350,7 +404,7 @@ pub(super) const ROUTES: &[Route] = &[
     .query(LIVE)
     .answers("text/event-stream")
     .refusals(&[Code::ParameterUnknown, Code::ParameterInvalid, Code::CursorInvalid, Code::OriginNotAllowed]),
-    route(Op::ShowExecution, "GET", "/v1/executions/{execution}", Reader, "Shows one execution.")
+    route(Op::ShowExecution, "GET", "/v1/executions/{execution}", Reader, "Shows one execution.").replies("ExecutionReply")
         .refusals(EXECUTION_REFUSALS),
     route(
         Op::DeleteExecution,
@@ -366,7 +420,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/executions/{execution}/steps",
         Reader,
         "Lists an execution's steps, messages in place of their ranges.",
-    )
+    ).replies("StepList")
     .query(PAGE)
     .refusals(EXECUTION_REFUSALS),
     route(
@@ -375,7 +429,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/executions/{execution}/verify",
         Reader,
         "Says whether an execution is untouched and whole.",
-    )
+    ).replies("Verification")
     .query(PAGE)
     .refusals(EXECUTION_REFUSALS),
     route(
@@ -392,7 +446,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/v1/checkpoints",
         Reader,
         "Lists signed checkpoints of the log, largest first.",
-    )
+    ).replies("CheckpointList")
     .query(PAGE)
     .refusals(PAGE_REFUSALS),
     route(
@@ -420,7 +474,7 @@ pub(super) const ROUTES: &[Route] = &[
         Reader,
         "The log up to the last checkpoint with its batches, as NDJSON; `Link` names the next page.",
     )
-    .query(PAGE)
+    .query(&[RECIPIENT, LIMIT, CURSOR])
     .answers("application/x-ndjson")
     .refusals(&[
         Code::ParameterUnknown,
@@ -428,7 +482,27 @@ pub(super) const ROUTES: &[Route] = &[
         Code::CursorInvalid,
         Code::CheckpointNotFound,
     ]),
-    route(Op::SignIn, "POST", "/v1/sign-in", Anyone, "Exchanges an API key for the dashboard's cookie.")
+    route(
+        Op::ExportExecutions,
+        "GET",
+        "/v1/export/executions.ndjson",
+        Reader,
+        "The batches of one execution, or of a list of them, as NDJSON that can be imported; `Link` names the next page.",
+    )
+    .query(EXPORT)
+    .answers("application/x-ndjson")
+    .refusals(EXECUTION_REFUSALS),
+    route(
+        Op::ExportTraces,
+        "GET",
+        "/v1/export/traces.jsonl",
+        Reader,
+        "One execution, or a list of them, as OpenTelemetry traces (OTLP/JSON, one request a line); `Link` names the next page.",
+    )
+    .query(EXPORT)
+    .answers("application/x-ndjson")
+    .refusals(EXECUTION_REFUSALS),
+    route(Op::SignIn, "POST", "/v1/sign-in", Anyone, "Exchanges an API key for the dashboard's cookie.").replies("SignInReply")
         .body(json("SignInRequest"))
         .refusals(&[
             Code::RequestMalformed,
@@ -438,9 +512,9 @@ pub(super) const ROUTES: &[Route] = &[
             Code::BodyTooLarge,
             Code::RateLimited,
         ]),
-    route(Op::ShowSignIn, "GET", "/v1/sign-in", Anyone, "Says who is signed in; nobody is an answer too.")
+    route(Op::ShowSignIn, "GET", "/v1/sign-in", Anyone, "Says who is signed in; nobody is an answer too.").replies("SignInReply")
         .refusals(&[Code::CredentialInvalid, Code::CrossSiteRequest]),
-    route(Op::SignOut, "DELETE", "/v1/sign-in", Anyone, "Ends the sign-in.")
+    route(Op::SignOut, "DELETE", "/v1/sign-in", Anyone, "Ends the sign-in.").replies("SignInReply")
         .refusals(&[Code::CredentialInvalid, Code::CrossSiteRequest]),
     route(Op::ListProjects, "GET", "/v1/projects", Operator, "Lists all projects by id.")
         .query(PAGE)
@@ -455,7 +529,7 @@ pub(super) const ROUTES: &[Route] = &[
     .body(json("NewProject"))
     .success(201)
     .refusals(&[Code::RequestMalformed, Code::BodyTooLarge, Code::ProjectExists]),
-    route(Op::ShowHealth, "GET", "/healthz", Anyone, "Says that the worker answers."),
+    route(Op::ShowHealth, "GET", "/healthz", Anyone, "Says that the worker answers.").replies("Health"),
     route(Op::ShowDocument, "GET", "/openapi.json", Anyone, "This document."),
 ];
 
@@ -479,8 +553,8 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
     route(Op::DeleteProject, "DELETE", "", Operator, "Deletes a project; its id stays taken.")
         .success(202)
         .refusals(CHANGE_REFUSALS),
-    route(Op::ListKeys, "GET", "/keys", Admin, "Lists API keys, without the keys themselves."),
-    route(Op::CreateKey, "POST", "/keys", Admin, "Makes an API key; it is shown this once.")
+    route(Op::ListKeys, "GET", "/keys", Admin, "Lists API keys, without the keys themselves.").replies("KeyList"),
+    route(Op::CreateKey, "POST", "/keys", Admin, "Makes an API key; it is shown this once.").replies("MadeKey")
         .body(json("NewKey"))
         .success(201)
         .refusals(CHANGE_REFUSALS),
@@ -508,7 +582,7 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
     route(Op::RetireGeneration, "DELETE", "/generations/{kid}", Admin, "Retires a key generation.").refusals(
         &[Code::GenerationNotFound, Code::LastGeneration, Code::ProjectNotFound, Code::ChangedMeanwhile],
     ),
-    route(Op::ListDenials, "GET", "/denials", Admin, "Lists denied sessions and subjects.")
+    route(Op::ListDenials, "GET", "/denials", Admin, "Lists denied sessions and subjects.").replies("DenialList")
         .refusals(&[Code::ProjectNotFound]),
     route(Op::AddDenial, "POST", "/denials", Admin, "Denies a session or subject.")
         .body(json("DenialRequest"))
@@ -523,12 +597,32 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
             Code::ProjectNotFound,
             Code::ChangedMeanwhile,
         ]),
-    route(Op::ListDeletions, "GET", "/deletions", Admin, "Lists the last hundred deletions."),
+    route(Op::ListDeletions, "GET", "/deletions", Admin, "Lists the last hundred deletions.").replies("DeletionList"),
     route(Op::OrderDeletion, "POST", "/deletions", Admin, "Deletes everything of a user or subject.")
         .body(json("DeletionRequest"))
         .success(202)
         .refusals(CHANGE_REFUSALS),
-    route(Op::ListAudit, "GET", "/audit", Admin, "Lists the audit log, newest first.")
+    route(
+        Op::ImportBatches,
+        "POST",
+        "/import",
+        Admin,
+        "Imports up to 8 lines of an export: each is stored or not by itself, and `results` says which and why not.",
+    )
+    .query(&[text("key", "Verifier key of the exporting log, for batches of a root that this server does not hold.")])
+    .body(LINES)
+    .replies("ImportReply")
+    .refusals(&[
+        Code::RequestMalformed,
+        Code::ParameterUnknown,
+        Code::ParameterInvalid,
+        Code::ProjectPaused,
+        Code::ProjectNotFound,
+        Code::BodyTooLarge,
+        Code::RateLimited,
+        Code::BudgetExhausted,
+    ]),
+    route(Op::ListAudit, "GET", "/audit", Admin, "Lists the audit log, newest first.").replies("AuditList")
         .query(&[
             text("action", "Only this action."),
             text("actor", "Only of this actor."),
@@ -539,7 +633,7 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
             CURSOR,
         ])
         .refusals(PAGE_REFUSALS),
-    route(Op::VerifyAudit, "GET", "/audit/verify", Admin, "Says whether the audit log is whole.")
+    route(Op::VerifyAudit, "GET", "/audit/verify", Admin, "Says whether the audit log is whole.").replies("AuditVerification")
         .query(&[
             Parameter {
                 name: "seq",

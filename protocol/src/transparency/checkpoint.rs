@@ -2,7 +2,8 @@
 
 use super::tree::Hash;
 use crate::digest::BodyDigest;
-use crate::encoding::{base64_encode, hex_encode};
+use crate::encoding::{base64_decode, base64_encode, hex_encode};
+use crate::ids::ProjectId;
 use crate::ingest::receipt::BatchKey;
 use sha2::{Digest, Sha256};
 use std::format;
@@ -27,6 +28,27 @@ impl VerifierKey {
     /// The key of `project`'s log.
     pub fn of(project: &str, public: [u8; 32]) -> Self {
         Self { name: origin(project), public }
+    }
+
+    /// Reads [`to_text`](Self::to_text)'s text; none if it was mistyped or altered.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim().splitn(3, '+');
+        let (name, id, encoded) = (parts.next()?, parts.next()?, parts.next()?);
+        let project = ProjectId::parse(name.strip_prefix("stepseal/")?).ok()?;
+        let bytes: [u8; 33] = base64_decode(encoded).ok()?.try_into().ok()?;
+        let (kind, public) = bytes.split_first()?;
+        let key = Self::of(project.as_str(), public.try_into().ok()?);
+        (*kind == ED25519 && hex_encode(&key.id()) == id).then_some(key)
+    }
+
+    /// The project whose log it is of.
+    pub fn project(&self) -> &str {
+        self.name.strip_prefix("stepseal/").unwrap_or(&self.name)
+    }
+
+    /// The 32 bytes of the public key.
+    pub fn public(&self) -> &[u8; 32] {
+        &self.public
     }
 
     /// The first four bytes of SHA-256(name ‖ LF ‖ type ‖ key), which notes name it by.
@@ -83,6 +105,10 @@ mod tests {
             crate::encoding::hex_decode("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8");
         let key = VerifierKey::of("prj_demo", public.unwrap().try_into().unwrap());
         assert_eq!(key.to_text(), KEY);
+        assert_eq!(VerifierKey::parse(KEY), Some(key.clone()));
+        for other in ["", "a+b", &KEY.replace("demo", "dem0"), &KEY[..60], &KEY.replace("stepseal/", "")] {
+            assert_eq!(VerifierKey::parse(other), None, "{other}");
+        }
         let text = checkpoint_text("prj_demo", 7, &[9; 32]);
         assert_eq!(text, "stepseal/prj_demo\n7\nCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=\n");
         let note = signed_note(&text, &key, &[1; 64]);
