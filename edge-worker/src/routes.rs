@@ -4,7 +4,7 @@ use crate::access::{administrator, cross_origin, metrics_reader, sign_in};
 use crate::call::Call;
 use crate::failure::{Failure, Outcome};
 use crate::meter::{self, counts};
-use crate::projects::{self, denials, generations, keys};
+use crate::projects::{self, denials, generations, keys, prices};
 use crate::respond::{Reply, Surface, named, preflight, send};
 use crate::{audit, deletions, executions, ingest, live, sessions, statistics, transparency};
 use serde_json::json;
@@ -95,6 +95,9 @@ async fn administer(mut request: Request, found: &Found<'_>, id: &str, call: &Ca
         Op::ListDenials => denials::list(call, &admin).await,
         Op::AddDenial => denials::add(&mut request, call, &admin).await,
         Op::RemoveDenial => denials::remove(&request, call, &admin).await,
+        Op::ShowPrices => prices::show(call, &admin).await,
+        Op::ShowPricesVersion => prices::show_version(call, &admin, id).await,
+        Op::ReplacePrices => prices::replace(&mut request, call, &admin).await,
         Op::ListAudit => audit::list(&request, call, &admin).await,
         Op::VerifyAudit => audit::verify(&request, call, &admin).await,
         Op::ShowUsage => meter::usage(call, &admin).await,

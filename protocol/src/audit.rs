@@ -56,6 +56,8 @@ actions! {
     DenialAdd = "denial.add";
     /// A denial was taken back.
     DenialRemove = "denial.remove";
+    /// The prices were replaced.
+    PricesChange = "prices.change";
     /// Contents of an execution were read.
     ExecutionRead = "execution.read";
     /// An execution was verified.

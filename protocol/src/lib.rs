@@ -51,6 +51,8 @@ pub mod ledger;
 #[cfg(feature = "read")]
 pub mod messages;
 #[cfg(feature = "read")]
+pub mod prices;
+#[cfg(feature = "read")]
 pub mod problem;
 #[cfg(feature = "read")]
 pub mod query;

@@ -109,6 +109,8 @@ codes! {
     DenialNotFound = "denial_not_found", 404, "There is no such denial";
     /// No such execution in the project.
     ExecutionNotFound = "execution_not_found", 404, "There is no such execution";
+    /// The project's prices have no such version.
+    PricesNotFound = "prices_not_found", 404, "There is no such version of the prices";
     /// The project's log has no checkpoint yet.
     CheckpointNotFound = "checkpoint_not_found", 404, "There is no checkpoint yet";
     /// The path exists, the method does not.

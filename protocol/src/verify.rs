@@ -11,6 +11,7 @@ use crate::envelope::Unverified;
 use crate::ids::{ExecutionId, ProjectId};
 use crate::ingest::admission::Author;
 use crate::keys::Root;
+use crate::prices::PriceTable;
 use crate::rollup::Rollup;
 use serde::Serialize;
 use std::string::{String, ToString};
@@ -34,6 +35,10 @@ pub struct StoredSegment<'a> {
     pub envelope: &'a str,
     /// The bytes as received.
     pub body: &'a [u8],
+    /// The version of the prices that its costs were derived from; none if none were.
+    pub price_version: Option<u64>,
+    /// The prices of that version.
+    pub prices: Option<&'a PriceTable>,
 }
 
 /// What was found of one batch.
@@ -129,6 +134,9 @@ pub fn check_segment(
         && batch.count() == segment.count
         && batch.digest == segment.digest
         && verified.batch_id().as_str() == segment.batch_id;
+    let rollup = Rollup::priced(&batch, segment.prices.unwrap_or(&PriceTable::default()));
+    let columns_fit =
+        columns_fit && rollup.price_versions.map(|(version, _)| version) == segment.price_version;
     if !columns_fit {
         return Err(tampered("what is stored beside the bytes differs from what they say"));
     }
@@ -136,7 +144,7 @@ pub fn check_segment(
     if !author.subjects().any(|allowed| allowed == subject) {
         return Err(tampered("the execution's subject is not the one that signed"));
     }
-    Ok(SegmentFacts::of(&batch))
+    Ok(SegmentFacts::of(&batch, rollup))
 }
 
 impl SegmentFacts {
@@ -146,7 +154,7 @@ impl SegmentFacts {
         Self { rollup: self.rollup.sealed(labels), ..self }
     }
 
-    fn of(batch: &Batch<'_>) -> Self {
+    fn of(batch: &Batch<'_>, rollup: Rollup) -> Self {
         let drops = batch.events.iter().filter_map(|event| match &event.kind {
             Kind::Drop { reason, count, range } => {
                 let (from, to) = range.unwrap_or((event.n, event.n));
@@ -156,12 +164,7 @@ impl SegmentFacts {
             _ => None,
         });
         let ends = batch.events.iter().any(|event| matches!(event.kind, Kind::End(_)));
-        Self {
-            rollup: Rollup::of(batch),
-            prev: batch.header.prev,
-            closes: ends || batch.header.fin,
-            drops: drops.collect(),
-        }
+        Self { rollup, prev: batch.header.prev, closes: ends || batch.header.fin, drops: drops.collect() }
     }
 }
 

@@ -8,9 +8,9 @@ use crate::config::Secrets;
 use crate::failure::{Doing, Failure, Fault, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
-use crate::storage::cipher;
 use crate::storage::executions::Execution;
 use crate::storage::segments::{self, Body, Segment, SegmentPosition};
+use crate::storage::{cipher, prices};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::digest::BodyDigest;
@@ -116,6 +116,8 @@ async fn walk(
     let mut sequence = resume.map_or_else(Sequence::default, Sequence::resumed);
     let mut walk = Walk::default();
     let labels = cipher::labels(&call.env, project)?;
+    let versions = page.iter().filter_map(|segment| segment.price_version);
+    let prices = prices::versions(&call.env, project.as_str(), versions).await?;
     for segment in page {
         let body = segment.load_body(&call.env, project.as_str(), id.as_str()).await?;
         let stored = StoredSegment {
@@ -127,6 +129,8 @@ async fn walk(
             batch_id: &segment.batch_id,
             envelope: &segment.envelope,
             body: if let Body::Opened(bytes) = &body { bytes } else { &[] },
+            price_version: segment.price_version,
+            prices: prices.at(segment.price_version),
         };
         let checked = match body {
             Body::Absent => Err((SegmentVerdict::Tampered, "the body is not in the store")),

@@ -138,6 +138,8 @@ fn sums(row: &EndedRow) -> Sums {
             reasoning: row.reasoning,
         },
         cost_nano_usd: row.cost_nano_usd,
+        derived_cost_nano_usd: row.derived_cost_nano_usd,
+        price_versions: row.price_version_first.zip(row.price_version_last),
     }
 }
 

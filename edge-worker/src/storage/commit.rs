@@ -112,7 +112,8 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup
     let labels = cipher::labels(&call.env, &key.project)?;
     let rollup = rollup.sealed(&labels);
     let body = (!in_kv).then(|| hex_encode(&sealed.bytes));
-    let stored = StoredAs { attempt: &attempt, root: &sealed.root, body: body.as_deref() };
+    let price_version = rollup.price_versions.map(|(version, _)| version);
+    let stored = StoredAs { attempt: &attempt, root: &sealed.root, price_version, body: body.as_deref() };
     let statements = vec![
         insert_segment(&database, segment, &key, &stored)?,
         merge_rollup(&database, segment, &key, &attempt, &rollup)?,
@@ -155,6 +156,8 @@ struct StoredAs<'a> {
     attempt: &'a str,
     /// Name of the root that seals the body.
     root: &'a str,
+    /// The version of the prices that its costs are derived from.
+    price_version: Option<u64>,
     /// Hex of the sealed body where the row holds it: D1's binding carries blobs as JSON arrays of numbers,
     /// four characters a byte.
     body: Option<&'a str>,
@@ -238,6 +241,7 @@ fn insert_segment(
         Bind::Text(stored.root),
         Bind::MaybeText(stored.body),
         Bind::Text(&subjects),
+        Bind::MaybeNumber(stored.price_version),
     ];
     Ok(bind(database, include_str!("insert_segment.sql"), &values).doing(doing)?)
 }
@@ -290,6 +294,9 @@ fn merge_rollup(
         Bind::Number(account.dropped),
         Bind::Text(attempt),
         Bind::MaybeSigned(rollup.first_token_at),
+        Bind::Number(rollup.derived_cost_nano_usd),
+        Bind::MaybeNumber(rollup.price_versions.map(|(first, _)| first)),
+        Bind::MaybeNumber(rollup.price_versions.map(|(_, last)| last)),
     ]);
     Ok(bind(database, include_str!("merge_rollup.sql"), &values).doing("binding a roll-up")?)
 }

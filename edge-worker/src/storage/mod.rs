@@ -7,6 +7,7 @@ pub(crate) mod deletion;
 pub(crate) mod executions;
 pub(crate) mod listing;
 pub(crate) mod log;
+pub(crate) mod prices;
 pub(crate) mod resealing;
 pub(crate) mod segments;
 pub(crate) mod silence;

@@ -25,6 +25,9 @@ pub(crate) struct Segment {
     pub(crate) envelope: String,
     attempt: String,
     bytes: u64,
+    /// The version of the prices that its costs were derived from.
+    #[serde(default)]
+    pub(crate) price_version: Option<u64>,
     /// Hex of the body where the row holds it.
     body: Option<String>,
 }

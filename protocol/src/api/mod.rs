@@ -102,6 +102,12 @@ operations! {
     AddDenial = "addDenial";
     /// Takes a denial back.
     RemoveDenial = "removeDenial";
+    /// The prices.
+    ShowPrices = "showPrices";
+    /// The prices as they were at a version.
+    ShowPricesVersion = "showPricesVersion";
+    /// Replaces the prices.
+    ReplacePrices = "replacePrices";
     /// Deletions.
     ListDeletions = "listDeletions";
     /// Orders a deletion.

@@ -518,6 +518,31 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
             Code::ProjectNotFound,
             Code::ChangedMeanwhile,
         ]),
+    route(
+        Op::ShowPrices,
+        "GET",
+        "/prices",
+        Admin,
+        "Shows the prices that costs are derived from where steps report none.",
+    )
+    .refusals(&[Code::ProjectNotFound]),
+    route(
+        Op::ReplacePrices,
+        "PUT",
+        "/prices",
+        Admin,
+        "Replaces the prices by a new version. What is stored keeps the version that it was priced under.",
+    )
+    .body(json("PricesRequest"))
+    .refusals(CHANGE_REFUSALS),
+    route(
+        Op::ShowPricesVersion,
+        "GET",
+        "/prices/{version}",
+        Admin,
+        "Shows the prices as they were at a version.",
+    )
+    .refusals(&[Code::PricesNotFound]),
     route(Op::ListDeletions, "GET", "/deletions", Admin, "Lists the last hundred deletions."),
     route(Op::OrderDeletion, "POST", "/deletions", Admin, "Deletes everything of a user or subject.")
         .body(json("DeletionRequest"))

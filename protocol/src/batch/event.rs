@@ -119,10 +119,18 @@ pub struct Step<'a> {
     pub tool: Option<Cow<'a, str>>,
     /// Tokens.
     pub usage: Usage,
-    /// Cost in nano-dollars.
-    pub cost_nano_usd: u64,
+    /// Cost that it reports, in nano-dollars.
+    pub cost_nano_usd: Option<u64>,
     /// When its first token came, Unix ms, where it says how long that took.
     pub first_token_at: Option<i64>,
+}
+
+impl Step<'_> {
+    /// Whether its tokens and cost are its own: an agent or a chain reports the sum of its children, and counting both
+    /// would count twice.
+    pub const fn is_leaf(&self) -> bool {
+        !matches!(self.kind, StepKind::Agent | StepKind::Chain)
+    }
 }
 
 /// The fields of `end`.
@@ -400,8 +408,7 @@ impl<'a> Wire<'a> {
                 return Err("field `duration_ms` must be 0 or more".into());
             }
         }
-        let cost = self.cost_usd.unwrap_or(0.0);
-        if !(0.0..=COST_MAX_USD).contains(&cost) {
+        if self.cost_usd.is_some_and(|cost| !(0.0..=COST_MAX_USD).contains(&cost)) {
             return Err("field `cost_usd` must be between 0 and 1,000,000".into());
         }
         let usage = self.usage.unwrap_or_default();
@@ -414,7 +421,7 @@ impl<'a> Wire<'a> {
             clippy::cast_sign_loss,
             reason = "the range was just checked"
         )]
-        let cost_nano_usd = (cost * 1e9).round() as u64;
+        let cost_nano_usd = self.cost_usd.map(|cost| (cost * 1e9).round() as u64);
         let at = time(self.at, "at")?;
         Ok(Step {
             id: need(self.id, "id")?,

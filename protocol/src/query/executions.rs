@@ -17,7 +17,7 @@ const KNOWN: &str =
 const SORTED_DAYS_MAX: i64 = 32;
 
 /// Members of an execution in lists.
-pub const FIELDS: [&str; 27] = [
+pub const FIELDS: [&str; 29] = [
     "id",
     "name",
     "agent",
@@ -40,6 +40,8 @@ pub const FIELDS: [&str; 27] = [
     "tools",
     "usage",
     "cost_usd",
+    "derived_cost_usd",
+    "price_versions",
     "completeness",
     "subject",
     "provenance",

@@ -128,6 +128,8 @@ pub struct Tally {
     error_steps: u64,
     usage: Usage,
     cost_nano_usd: u64,
+    derived_cost_nano_usd: u64,
+    price_versions: Option<(u64, u64)>,
     durations: Histogram,
     first_tokens: Histogram,
 }
@@ -144,6 +146,8 @@ pub struct Sums {
     pub error_steps: u64,
     pub usage: Usage,
     pub cost_nano_usd: u64,
+    pub derived_cost_nano_usd: u64,
+    pub price_versions: Option<(u64, u64)>,
 }
 
 impl Tally {
@@ -159,6 +163,9 @@ impl Tally {
         self.usage.output += sums.usage.output;
         self.usage.reasoning += sums.usage.reasoning;
         self.cost_nano_usd += sums.cost_nano_usd;
+        self.derived_cost_nano_usd += sums.derived_cost_nano_usd;
+        let versions = self.price_versions.into_iter().chain(sums.price_versions);
+        self.price_versions = versions.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
     }
 
     /// Adds executions that have not ended: their other sums are not known yet.
@@ -191,10 +198,23 @@ impl Tally {
             "duration_ms": self.durations.shown(),
             "ttft_ms": self.first_tokens.shown(),
             "usage": self.usage,
-            "cost_usd": self.cost_nano_usd as f64 / 1e9,
+            "cost_usd": usd(self.cost_nano_usd),
+            "derived_cost_usd": usd(self.derived_cost_nano_usd),
+            "price_versions": price_versions(self.price_versions),
         });
         if let Value::Object(members) = shown { members } else { Map::new() }
     }
+}
+
+/// Whole nano-dollars as dollars.
+#[expect(clippy::cast_precision_loss, reason = "sums stay below 2^53 nano-dollars, 9 million dollars")]
+pub fn usd(nano: u64) -> f64 {
+    nano as f64 / 1e9
+}
+
+/// First and last version of the prices that costs were derived from, as the API shows them.
+pub fn price_versions(versions: Option<(u64, u64)>) -> Value {
+    versions.map_or(Value::Null, |(first, last)| json!({ "first": first, "last": last }))
 }
 
 /// Times in classes that are 5 % wide: class `c` holds the milliseconds `m` with `floor(20 ln(1 + m)) = c`. Quantiles

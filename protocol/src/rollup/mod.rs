@@ -9,6 +9,7 @@
 use crate::at_rest::Labels;
 use crate::batch::{Batch, End, EndStatus, Event, Kind, Start, Step, StepKind, StepStatus, Usage};
 use crate::digest::BodyDigest;
+use crate::prices::PriceTable;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::format;
@@ -44,8 +45,12 @@ pub struct Rollup {
     pub error_steps: u64,
     /// Tokens of the steps that call a model.
     pub usage: Usage,
-    /// Their cost.
+    /// Their cost: what they report, and what is derived from prices where they report none.
     pub cost_nano_usd: u64,
+    /// The derived part of it.
+    pub derived_cost_nano_usd: u64,
+    /// First and last version of the prices that it is derived from.
+    pub price_versions: Option<(u64, u64)>,
     /// Models named by steps.
     pub models: CappedSet,
     /// Tools named by steps.
@@ -187,8 +192,13 @@ impl Account {
 }
 
 impl Rollup {
-    /// What `batch` adds.
+    /// What `batch` adds where nothing has a price.
     pub fn of(batch: &Batch<'_>) -> Self {
+        Self::priced(batch, &PriceTable::default())
+    }
+
+    /// What `batch` adds under these prices.
+    pub fn priced(batch: &Batch<'_>, prices: &PriceTable) -> Self {
         let mut rollup = Self {
             batches: 1,
             events: batch.count(),
@@ -197,7 +207,7 @@ impl Rollup {
         };
         rollup.account.openers = u64::from(batch.header.k == 0);
         for event in &batch.events {
-            rollup.add_event(batch, event);
+            rollup.add_event(batch, event, prices);
         }
         if batch.header.fin && rollup.account.closers == 0 {
             rollup.account.closers = 1;
@@ -231,12 +241,14 @@ impl Rollup {
         self.steps += other.steps;
         self.error_steps += other.error_steps;
         self.add_usage(&other.usage, other.cost_nano_usd);
+        self.derived_cost_nano_usd += other.derived_cost_nano_usd;
+        self.saw_versions(other.price_versions);
         self.models.merge(&other.models);
         self.tools.merge(&other.tools);
         self.account.merge(&other.account);
     }
 
-    fn add_event(&mut self, batch: &Batch<'_>, event: &Event<'_>) {
+    fn add_event(&mut self, batch: &Batch<'_>, event: &Event<'_>, prices: &PriceTable) {
         match &event.kind {
             Kind::Start(start) => {
                 self.saw(start.at);
@@ -250,7 +262,7 @@ impl Rollup {
                 }
             }
             Kind::Open(step) => self.saw(step.at),
-            Kind::Step(step) => self.add_step(step),
+            Kind::Step(step) => self.add_step(step, prices),
             Kind::Log { at } => self.saw(*at),
             Kind::Drop { range: Some((from, to)), .. } => self.account.dropped += to - from + 1,
             Kind::End(end) => self.add_end(end, batch, event.n),
@@ -258,14 +270,18 @@ impl Rollup {
         }
     }
 
-    fn add_step(&mut self, step: &Step<'_>) {
+    fn add_step(&mut self, step: &Step<'_>, prices: &PriceTable) {
         self.saw(step.at);
         self.first_token_at = self.first_token_at.into_iter().chain(step.first_token_at).min();
         self.steps += 1;
         self.error_steps += u64::from(step.status == Some(StepStatus::Error));
-        // An agent or a chain reports the sum of its children: counting both would count twice.
-        if !matches!(step.kind, StepKind::Agent | StepKind::Chain) {
-            self.add_usage(&step.usage, step.cost_nano_usd);
+        if step.is_leaf() {
+            self.add_usage(&step.usage, step.cost_nano_usd.unwrap_or_default());
+        }
+        if let Some(derived) = prices.derive(step) {
+            self.cost_nano_usd += derived;
+            self.derived_cost_nano_usd += derived;
+            self.saw_versions(Some((prices.version, prices.version)));
         }
         if let Some(model) = &step.model {
             self.models.insert(model);
@@ -284,6 +300,11 @@ impl Rollup {
         self.usage.output += usage.output;
         self.usage.reasoning += usage.reasoning;
         self.cost_nano_usd += cost_nano_usd;
+    }
+
+    fn saw_versions(&mut self, versions: Option<(u64, u64)>) {
+        let both = self.price_versions.into_iter().chain(versions);
+        self.price_versions = both.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
     }
 
     fn add_end(&mut self, end: &End<'_>, batch: &Batch<'_>, n: u64) {

@@ -3,7 +3,9 @@ SELECT f.started_at / CAST(?5 AS INTEGER) AS bucket, e.end_status AS status, f.v
   CAST(ln(1 + max(e.ended_at - e.started_at, 0)) * 20 AS INTEGER) AS duration, count(*) AS executions,
   sum(e.steps) AS steps, sum(e.error_steps) AS error_steps, sum(e.input_tokens) AS input,
   sum(e.cache_read_tokens) AS cache_read, sum(e.cache_write_tokens) AS cache_write,
-  sum(e.output_tokens) AS output, sum(e.reasoning_tokens) AS reasoning, sum(e.cost_nano_usd) AS cost_nano_usd
+  sum(e.output_tokens) AS output, sum(e.reasoning_tokens) AS reasoning, sum(e.cost_nano_usd) AS cost_nano_usd,
+  sum(e.derived_cost_nano_usd) AS derived_cost_nano_usd, min(e.price_version_first) AS price_version_first,
+  max(e.price_version_last) AS price_version_last
 FROM (
   SELECT f.value, f.started_at, f.execution_id FROM json_each(?7) v CROSS JOIN execution_facets f
   WHERE f.project_id = ?1 AND f.facet = ?6 AND f.value = v.value AND f.started_at >= ?2 AND f.started_at < ?3
