@@ -61,6 +61,7 @@ async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Rep
         Op::ListExecutions => executions::list(&request, call).await,
         Op::ShowExecution => executions::show(&request, call, id).await,
         Op::ListSteps => executions::steps(&request, call, id).await,
+        Op::AddScore => executions::add_score(request, call, id).await,
         Op::VerifyExecution => executions::verify(&request, call, id).await,
         Op::ListCheckpoints => transparency::list(&request, call).await,
         Op::ShowLatestCheckpoint => transparency::latest(&request, call).await,

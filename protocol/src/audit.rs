@@ -58,6 +58,8 @@ actions! {
     DenialRemove = "denial.remove";
     /// The prices were replaced.
     PricesChange = "prices.change";
+    /// A key scored an execution.
+    ScoreAdd = "score.add";
     /// Contents of an execution were read.
     ExecutionRead = "execution.read";
     /// An execution was verified.

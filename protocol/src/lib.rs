@@ -59,6 +59,8 @@ pub mod query;
 #[cfg(feature = "read")]
 pub mod rollup;
 #[cfg(feature = "read")]
+pub mod scores;
+#[cfg(feature = "read")]
 pub mod token;
 #[cfg(feature = "read")]
 pub mod transparency;

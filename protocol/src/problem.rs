@@ -117,6 +117,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here";
     /// The key (execution, writer, k) holds another body.
     BatchConflict = "batch_conflict", 409, "Another batch is stored under this key";
+    /// The score's id stands for another one.
+    ScoreConflict = "score_conflict", 409, "Another score is stored under this id";
     /// A project of that id exists.
     ProjectExists = "project_exists", 409, "The project exists already";
     /// The project's only key generation: without it nobody could write.

@@ -74,6 +74,7 @@ function refusal(access: string, credential: string): readonly [number, string] 
     return credential === "session token" ? INVALID : ROLE;
   }
   if (credential === "expired" || credential === "revoked") return INVALID;
+  if (credential === "ingest" && access === "writer") return undefined;
   if (credential === "session token" || credential === "ingest") return ROLE;
   if (credential === "operator") return access === "admin or operator" ? undefined : INVALID;
   if (credential === "viewer" && access !== "reader") return ROLE;

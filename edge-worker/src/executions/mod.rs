@@ -2,6 +2,7 @@
 //! [`Reader`](crate::access::Reader), whose project bounds whatever it reads.
 
 mod list;
+mod scores;
 mod search;
 mod shared;
 mod show;
@@ -9,6 +10,7 @@ mod steps;
 mod verify;
 
 pub(crate) use list::{list, table};
+pub(crate) use scores::add as add_score;
 pub(crate) use search::search;
 pub(crate) use shared::{sessions, users};
 pub(crate) use show::show;

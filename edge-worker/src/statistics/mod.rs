@@ -1,5 +1,7 @@
 //! `GET /v1/stats` and `GET /v1/facets`: sums, and what executions can be grouped and found by.
 
+mod scores;
+
 use crate::access::{self, Reader};
 use crate::call::Call;
 use crate::config::Secrets;
@@ -48,6 +50,9 @@ pub(crate) async fn stats(request: &Request, call: &Call) -> Outcome<Reply> {
         reply["groups"] = groups;
         reply["more_groups"] = more.into();
         read += rows;
+    }
+    if query.scores {
+        read += scores::add(call, &question, &labels, &mut reply).await?;
     }
     state_cost(&mut reply, &reader, read);
     Reply::ok(&reply)

@@ -8,6 +8,7 @@
 use super::bodies::{discard_body, put_body};
 use super::cipher;
 use super::executions::UNTIMED;
+use super::scores::{self, OfBatch};
 use super::statement::{Bind, bind};
 use super::subject_keys::{self, SubjectKey};
 use crate::call::Call;
@@ -24,6 +25,7 @@ use stepseal_protocol::ingest::admission::Author;
 use stepseal_protocol::ingest::receipt::BatchKey;
 use stepseal_protocol::messages::message_indexes;
 use stepseal_protocol::rollup::{CappedSet, EndFacts, Rollup, StartFacts};
+use stepseal_protocol::scores::scores_of;
 use stepseal_protocol::transparency::content;
 use worker::{D1Database, D1PreparedStatement};
 
@@ -112,13 +114,34 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup
     let labels = cipher::labels(&call.env, &key.project)?;
     let rollup = rollup.sealed(&labels);
     let body = (!in_kv).then(|| hex_encode(&sealed.bytes));
+    let scores: Vec<_> =
+        scores_of(segment.parsed).iter().map(|score| score.sealed(&labels, place.execution)).collect();
     let price_version = rollup.price_versions.map(|(version, _)| version);
-    let stored = StoredAs { attempt: &attempt, root: &sealed.root, price_version, body: body.as_deref() };
-    let statements = vec![
+    let stored = StoredAs {
+        attempt: &attempt,
+        root: &sealed.root,
+        price_version,
+        scores: scores.len() as u64,
+        body: body.as_deref(),
+    };
+    let mut statements = vec![
         insert_segment(&database, segment, &key, &stored)?,
         merge_rollup(&database, segment, &key, &attempt, &rollup)?,
         insert_leaf(&database, segment, &key, &attempt)?,
     ];
+    if !scores.is_empty() {
+        let (project, execution, writer) = (place.project, place.execution, place.writer);
+        let of = OfBatch {
+            project,
+            execution,
+            writer,
+            k: key.k,
+            attempt: &attempt,
+            received_at: segment.received_at,
+        };
+        // After the roll-up, because scores are found by the time of their execution.
+        statements.push(scores::insert(&database, &of, &scores)?);
+    }
     let results = database.batch(statements).await.storing(doing)?;
     let inserted = results.first().ok_or_else(|| Fault::internal(doing, "no results"))?;
     if !inserted.results::<serde_json::Value>().doing(doing)?.is_empty() {
@@ -158,6 +181,8 @@ struct StoredAs<'a> {
     root: &'a str,
     /// The version of the prices that its costs are derived from.
     price_version: Option<u64>,
+    /// How many scores it brings.
+    scores: u64,
     /// Hex of the sealed body where the row holds it: D1's binding carries blobs as JSON arrays of numbers,
     /// four characters a byte.
     body: Option<&'a str>,
@@ -242,6 +267,7 @@ fn insert_segment(
         Bind::MaybeText(stored.body),
         Bind::Text(&subjects),
         Bind::MaybeNumber(stored.price_version),
+        Bind::Number(stored.scores),
     ];
     Ok(bind(database, include_str!("insert_segment.sql"), &values).doing(doing)?)
 }

@@ -9,6 +9,7 @@ pub(crate) mod listing;
 pub(crate) mod log;
 pub(crate) mod prices;
 pub(crate) mod resealing;
+pub(crate) mod scores;
 pub(crate) mod segments;
 pub(crate) mod silence;
 mod statement;

@@ -64,6 +64,8 @@ operations! {
     DeleteExecution = "deleteExecution";
     /// An execution's steps.
     ListSteps = "listSteps";
+    /// Scores an execution.
+    AddScore = "addScore";
     /// Verifies an execution.
     VerifyExecution = "verifyExecution";
     /// The log's checkpoints.
@@ -131,6 +133,8 @@ pub enum Access {
     Signature,
     /// Keys that read, of the project: viewer and admin.
     Reader,
+    /// Keys that write, of the project: ingest and admin.
+    Writer,
     /// Admin keys, of the project.
     Admin,
     /// The operator.

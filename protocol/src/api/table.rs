@@ -1,6 +1,6 @@
 //! The table of routes.
 
-use super::Access::{Admin, AdminOrOperator, Anyone, Operator, Reader, Signature};
+use super::Access::{Admin, AdminOrOperator, Anyone, Operator, Reader, Signature, Writer};
 use super::{Access, Body, Operation as Op, Parameter, Route};
 use crate::problem::Code;
 
@@ -24,6 +24,7 @@ const fn typed(name: &'static str, schema: &'static str, about: &'static str) ->
 }
 
 const COUNT: &str = r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#;
+const SCORE_BOUND: &str = r#"{"type":"number","minimum":-1000000000000000,"maximum":1000000000000000}"#;
 const AMOUNT: &str = r#"{"type":"number","minimum":0,"maximum":9000000}"#;
 
 /// What executions are filtered by, and how they are shown.
@@ -55,6 +56,10 @@ const LIST: &[Parameter] = &[
     typed("max_tokens", COUNT, "Only with this many tokens or fewer."),
     typed("min_cost_usd", AMOUNT, "Only what cost this or more."),
     typed("max_cost_usd", AMOUNT, "Only what cost this or less."),
+    text("score", "Only with a score of this name."),
+    typed("min_score", SCORE_BOUND, "Only where such a score is this or more; `true` counts as 1."),
+    typed("max_score", SCORE_BOUND, "Only where such a score is this or less."),
+    text("score_value", "Only where such a score is this text, `true` or `false`."),
     FROM,
     TO,
     typed(
@@ -113,13 +118,14 @@ const STEPS: &[Parameter] = &[
     text("environment", "Only in executions of this environment."),
     text("release", "Only in executions of this release."),
     text("tag", "Only in executions with this tag."),
+    text("score", "Only in executions with a score of this name."),
     FROM,
     TO,
     LIMIT,
     CURSOR,
 ];
 
-const FACET: &str = r#"{"enum":["session","user","tag","release","tool","name","model","agent","pipeline","error","environment","status"]}"#;
+const FACET: &str = r#"{"enum":["session","user","tag","score","release","tool","name","model","agent","pipeline","error","environment","status"]}"#;
 
 const STATS: &[Parameter] = &[
     typed(
@@ -138,6 +144,7 @@ const STATS: &[Parameter] = &[
     text("model", "Only what used this model."),
     text("tool", "Only what used this tool."),
     typed("error", r#"{"enum":["true"]}"#, "Only where something failed."),
+    text("score", "Only with a score of this name."),
     FROM,
     TO,
     typed(
@@ -146,6 +153,11 @@ const STATS: &[Parameter] = &[
         "Buckets of time: hours for up to 31 days, days for up to 366; fitting if not given.",
     ),
     typed("group_by", FACET, "Also by each value of this facet, at most 100."),
+    typed(
+        "scores",
+        r#"{"type":"boolean","default":false}"#,
+        "Also the scores, by name: at most 20 names, of 20,000 scores.",
+    ),
 ];
 
 const fn text(name: &'static str, about: &'static str) -> Parameter {
@@ -364,6 +376,24 @@ pub(super) const ROUTES: &[Route] = &[
     )
     .query(PAGE)
     .refusals(EXECUTION_REFUSALS),
+    route(
+        Op::AddScore,
+        "POST",
+        "/v1/executions/{execution}/scores",
+        Writer,
+        "Scores an execution or one of its steps. The same id with the same content is a no-op.",
+    )
+    .body(json("ScoreRequest"))
+    .refusals(&[
+        Code::RequestMalformed,
+        Code::BodyTooLarge,
+        Code::ProjectUnknown,
+        Code::ProjectPaused,
+        Code::ExecutionNotFound,
+        Code::ExecutionDeleted,
+        Code::ScoreConflict,
+        Code::ListFull,
+    ]),
     route(
         Op::VerifyExecution,
         "GET",

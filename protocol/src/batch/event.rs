@@ -57,7 +57,7 @@ pub enum Kind<'a> {
         at: i64,
     },
     /// A score of the execution or of a step.
-    Score,
+    Score(Score<'a>),
     /// Events that the writer could not keep.
     Drop {
         /// Why.
@@ -131,6 +131,22 @@ impl Step<'_> {
     pub const fn is_leaf(&self) -> bool {
         !matches!(self.kind, StepKind::Agent | StepKind::Chain)
     }
+}
+
+/// The fields of `score`. All but the name are raw: batches were stored before anybody read them, so nothing in them makes
+/// the event unsound now.
+#[derive(Clone, Debug)]
+pub struct Score<'a> {
+    /// What is judged.
+    pub name: Cow<'a, str>,
+    /// The judgement.
+    pub value: &'a RawValue,
+    /// Id of the step that is judged.
+    pub step: Option<&'a RawValue>,
+    /// Why.
+    pub comment: Option<&'a RawValue>,
+    /// Who or what judges.
+    pub source: Option<&'a RawValue>,
 }
 
 /// The fields of `end`.
@@ -261,6 +277,12 @@ struct Wire<'a> {
     #[serde(borrow)]
     value: Option<&'a RawValue>,
     #[serde(borrow)]
+    step: Option<&'a RawValue>,
+    #[serde(borrow)]
+    comment: Option<&'a RawValue>,
+    #[serde(borrow)]
+    source: Option<&'a RawValue>,
+    #[serde(borrow)]
     reason: Option<Cow<'a, str>>,
     count: Option<u64>,
     from: Option<u64>,
@@ -368,11 +390,13 @@ impl<'a> Wire<'a> {
             "open" => self.into_step(false).map(Kind::Open),
             "step" => self.into_step(true).map(Kind::Step),
             "log" => Ok(Kind::Log { at: time(self.at, "at")? }),
-            "score" => {
-                need(self.name, "name")?;
-                need(self.value, "value")?;
-                Ok(Kind::Score)
-            }
+            "score" => Ok(Kind::Score(Score {
+                name: need(self.name, "name")?,
+                value: need(self.value, "value")?,
+                step: self.step,
+                comment: self.comment,
+                source: self.source,
+            })),
             "drop" => self.into_drop(n),
             "end" => self.into_end(n).map(Kind::End),
             _ => Ok(Kind::Unknown),

@@ -105,6 +105,7 @@ impl ListQuery {
             Ok(true)
         })?;
         query.bounds.check()?;
+        query.filter.check()?;
         Ok(query)
     }
 
@@ -234,6 +235,8 @@ mod tests {
             (&[("fields", "")], Code::ParameterInvalid, "fields"),
             (&[("limit", "0")], Code::ParameterInvalid, "limit"),
             (&[("from", "5"), ("to", "5")], Code::ParameterInvalid, "to"),
+            (&[("min_score", "0.5")], Code::ParameterInvalid, "min_score"),
+            (&[("score_value", "good"), ("user", "ann")], Code::ParameterInvalid, "score_value"),
             (&[("from", "yesterday")], Code::ParameterInvalid, "from"),
         ] {
             let problem = parse(pairs).unwrap_err();

@@ -1,7 +1,7 @@
 //! `GET /v1/stats` and `GET /v1/facets`: what is asked, and how sums and histograms become an answer.
 
 use super::filter::{Facet, Filter};
-use super::parameters::{PageQuery, Pair, each, invalid};
+use super::parameters::{PageQuery, Pair, each, invalid, truth};
 use super::window::{Bounds, DAY_MS, Window};
 use crate::batch::Usage;
 use crate::problem::Problem;
@@ -26,6 +26,8 @@ pub struct StatsQuery {
     pub filter: Filter,
     /// Also by each value of this.
     pub group_by: Option<Facet>,
+    /// Also the scores.
+    pub scores: bool,
     hourly: Option<bool>,
     bounds: Bounds,
 }
@@ -34,9 +36,10 @@ impl StatsQuery {
     /// Reads the parameters, and refuses anything else.
     pub fn parse<'a>(pairs: impl Iterator<Item = Pair<'a>>) -> Result<Self, Problem> {
         let mut query = Self::default();
-        each(pairs, "the facets, `from`, `to`, `bucket` and `group_by`", |name, value| {
+        each(pairs, "the facets, `from`, `to`, `bucket`, `group_by` and `scores`", |name, value| {
             match name {
                 "group_by" => query.group_by = Some(facet(name, value)?),
+                "scores" => query.scores = truth(name, value)?,
                 "bucket" => query.hourly = Some(hourly(name, value)?),
                 _ if Facet::parse(name).is_some() => return query.filter.take(name, value),
                 _ => return query.bounds.take(name, value),
@@ -202,6 +205,40 @@ impl Tally {
             "derived_cost_usd": usd(self.derived_cost_nano_usd),
             "price_versions": price_versions(self.price_versions),
         });
+        if let Value::Object(members) = shown { members } else { Map::new() }
+    }
+}
+
+/// Sums over scores of one name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScoreTally {
+    count: u64,
+    numbers: u64,
+    sum: f64,
+    bounds: Option<(f64, f64)>,
+}
+
+impl ScoreTally {
+    /// Of so many scores, so many of which are numbers or booleans, their sum, smallest and largest.
+    pub const fn of(count: u64, numbers: u64, sum: f64, bounds: Option<(f64, f64)>) -> Self {
+        Self { count, numbers, sum, bounds }
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.numbers += other.numbers;
+        self.sum += other.sum;
+        let bounds = self.bounds.into_iter().chain(other.bounds);
+        self.bounds = bounds.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+    }
+
+    /// As the API shows it.
+    #[expect(clippy::cast_precision_loss, reason = "counts are small")]
+    pub fn shown(&self) -> Map<String, Value> {
+        let mean = (self.numbers > 0).then(|| self.sum / self.numbers as f64);
+        let (min, max) = self.bounds.unzip();
+        let shown = json!({ "count": self.count, "mean": mean, "min": min, "max": max });
         if let Value::Object(members) = shown { members } else { Map::new() }
     }
 }

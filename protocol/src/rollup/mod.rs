@@ -266,7 +266,7 @@ impl Rollup {
             Kind::Log { at } => self.saw(*at),
             Kind::Drop { range: Some((from, to)), .. } => self.account.dropped += to - from + 1,
             Kind::End(end) => self.add_end(end, batch, event.n),
-            Kind::Message { .. } | Kind::Score | Kind::Drop { range: None, .. } | Kind::Unknown => {}
+            Kind::Message { .. } | Kind::Score(_) | Kind::Drop { range: None, .. } | Kind::Unknown => {}
         }
     }
 

@@ -1,5 +1,7 @@
 //! Sums over executions, from indexes alone: no row and no content is read.
 
+pub(crate) mod scores;
+
 use super::executions::UNTIMED;
 use super::listing::rows_read;
 use super::statement::{Bind, bind};
