@@ -40,8 +40,8 @@ pub(crate) async fn answer(request: Request, env: Env, context: Context) -> Resu
 }
 
 async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Reply> {
-    // A route's path has at most one name beside the project's.
-    let id = found.values.first().copied().unwrap_or_default();
+    // A route's path has at most two names beside the project's.
+    let [id, other] = [0, 1].map(|at| found.values.get(at).copied().unwrap_or_default());
     match found.operation {
         Op::ShowHealth => Reply::ok(&json!({ "status": "ok", "server_time": call.now })),
         Op::ShowDocument => Reply::ok(&api::document(env!("CARGO_PKG_VERSION"))),
@@ -61,6 +61,7 @@ async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Rep
         Op::ListExecutions => executions::list(&request, call).await,
         Op::ShowExecution => executions::show(&request, call, id).await,
         Op::ListSteps => executions::steps(&request, call, id).await,
+        Op::CompareExecutions => executions::compare(&request, call, id, other).await,
         Op::AddScore => executions::add_score(request, call, id).await,
         Op::VerifyExecution => executions::verify(&request, call, id).await,
         Op::ListCheckpoints => transparency::list(&request, call).await,

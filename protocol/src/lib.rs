@@ -45,6 +45,8 @@ pub mod batch;
 #[cfg(feature = "read")]
 pub mod calendar;
 #[cfg(feature = "read")]
+pub mod compare;
+#[cfg(feature = "read")]
 pub mod ingest;
 #[cfg(feature = "read")]
 pub mod ledger;

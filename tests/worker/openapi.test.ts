@@ -82,7 +82,7 @@ function refusal(access: string, credential: string): readonly [number, string] 
 }
 
 /** The path of an operation about what the first project has; the operator's are about a project of no use. */
-function filled(path: string, ids: { execution: string; key: string; kid: string; version: string }): string {
+function filled(path: string, ids: { execution: string; key: string; kid: string; version: string; other: string }): string {
   const values: Record<string, string> = { ...ids, project: "prj_scratch" };
   return path.replace(/\{(\w+)\}/g, (_, name: string) => {
     assert.ok(name in values, `the test knows no ${name}`);
@@ -90,7 +90,7 @@ function filled(path: string, ids: { execution: string; key: string; kid: string
   });
 }
 
-const ABSENT = { execution: "run_0123456789abcdef", key: "key_none", kid: "k1-77", version: "77" };
+const ABSENT = { execution: "run_0123456789abcdef", key: "key_none", kid: "k1-77", version: "77", other: "run_0123456789abcdef" };
 
 async function ask({ method, path, body }: Operation, key: string | undefined, ids: typeof ABSENT): Promise<Reply> {
   const authorization: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` };
@@ -133,7 +133,7 @@ describe("what belongs to another project is not there", () => {
 
   for (const operation of about) {
     test(`${operation.id} is 404 for the other's admin`, async () => {
-      const reply = await ask(operation, other.adminKey, { execution, key: keyId, kid: KID, version: "1" });
+      const reply = await ask(operation, other.adminKey, { execution, key: keyId, kid: KID, version: "1", other: execution });
       assert.equal(reply.status, 404, JSON.stringify(reply.json));
       assert.match(reply.json.code, /_not_found$/);
     });

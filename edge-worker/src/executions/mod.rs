@@ -1,6 +1,7 @@
 //! Reading routes: the list, one execution, its steps, its verification. Every one begins with a
 //! [`Reader`](crate::access::Reader), whose project bounds whatever it reads.
 
+mod compare;
 mod list;
 mod scores;
 mod search;
@@ -9,6 +10,7 @@ mod show;
 mod steps;
 mod verify;
 
+pub(crate) use compare::compare;
 pub(crate) use list::{list, table};
 pub(crate) use scores::add as add_score;
 pub(crate) use search::search;

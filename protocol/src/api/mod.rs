@@ -64,6 +64,8 @@ operations! {
     DeleteExecution = "deleteExecution";
     /// An execution's steps.
     ListSteps = "listSteps";
+    /// What two executions did alike and otherwise.
+    CompareExecutions = "compareExecutions";
     /// Scores an execution.
     AddScore = "addScore";
     /// Verifies an execution.

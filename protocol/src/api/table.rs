@@ -377,6 +377,14 @@ pub(super) const ROUTES: &[Route] = &[
     .query(PAGE)
     .refusals(EXECUTION_REFUSALS),
     route(
+        Op::CompareExecutions,
+        "GET",
+        "/v1/executions/{execution}/compare/{other}",
+        Reader,
+        "Compares two executions: aligned steps, members that differ, time, tokens and cost; of long ones the beginning.",
+    )
+    .refusals(&[Code::ParameterUnknown, Code::ExecutionNotFound, Code::ExecutionDeleted]),
+    route(
         Op::AddScore,
         "POST",
         "/v1/executions/{execution}/scores",
