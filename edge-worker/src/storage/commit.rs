@@ -308,6 +308,7 @@ fn merge_rollup(
     values.push(Bind::Text(&rollup.state_rank));
     values.extend(end_binds(rollup.end.as_ref()));
     let (models, tools) = (rollup.models.to_json(), rollup.tools.to_json());
+    let step_times = rollup.step_times.to_json();
     values.extend(count_binds(rollup));
     values.extend([Bind::Text(&models), Bind::Text(&tools)]);
     let account = &rollup.account;
@@ -323,6 +324,7 @@ fn merge_rollup(
         Bind::Number(rollup.derived_cost_nano_usd),
         Bind::MaybeNumber(rollup.price_versions.map(|(first, _)| first)),
         Bind::MaybeNumber(rollup.price_versions.map(|(_, last)| last)),
+        Bind::Text(&step_times),
     ]);
     Ok(bind(database, include_str!("merge_rollup.sql"), &values).doing("binding a roll-up")?)
 }

@@ -62,6 +62,9 @@ pub(crate) struct Execution {
     derived_cost_nano_usd: u64,
     price_version_first: Option<u64>,
     price_version_last: Option<u64>,
+    /// Of lists and of what was stored before this was kept: none.
+    #[serde(default)]
+    step_times: Option<String>,
     status: String,
     tokens: i64,
 }
@@ -231,6 +234,7 @@ impl Execution {
             && self.ended_at == end.map(|end| end.at)
             && self.counts() == rollup_counts(rollup)
             && self.price_versions() == rollup.price_versions
+            && self.step_times.as_ref().is_none_or(|stored| *stored == rollup.step_times.to_json())
             && self.usage() == rollup.usage
             && self.models == rollup.models.to_json()
             && self.tools == rollup.tools.to_json()

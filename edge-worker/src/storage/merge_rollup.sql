@@ -7,7 +7,7 @@ INSERT INTO executions (
   batches, events, rejected, steps, error_steps,
   input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd,
   models, tools, openers, closers, expected, adopted_closers, adopted_expected, dropped, first_token_at,
-  derived_cost_nano_usd, price_version_first, price_version_last
+  derived_cost_nano_usd, price_version_first, price_version_last, step_times
 )
 SELECT
   ?1, ?2, ?5, ?6, ?7, ?7, ?8,
@@ -16,7 +16,7 @@ SELECT
   1, ?26, ?27, ?28, ?29,
   ?30, ?31, ?32, ?33, ?34, ?35,
   ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?45,
-  ?46, ?47, ?48
+  ?46, ?47, ?48, ?49
 WHERE EXISTS (
   SELECT 1 FROM segments
   WHERE project_id = ?1 AND execution_id = ?2 AND writer = ?3 AND k = ?4 AND attempt = ?44
@@ -63,6 +63,14 @@ ON CONFLICT (project_id, id) DO UPDATE SET
     SELECT json_group_array(value) FROM (
       SELECT value FROM json_each(tools) UNION SELECT value FROM json_each(excluded.tools)
       ORDER BY value LIMIT 32
+    )
+  )),
+  step_times = iif(excluded.step_times = '{}' OR step_times IS NULL, step_times, (
+    SELECT json_group_object(key, count) FROM (
+      SELECT key, sum(value) AS count FROM (
+        SELECT key, value FROM json_each(step_times) UNION ALL SELECT key, value FROM json_each(excluded.step_times)
+      )
+      GROUP BY key ORDER BY key LIMIT 128
     )
   )),
   openers = openers + excluded.openers,

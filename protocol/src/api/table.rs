@@ -158,6 +158,11 @@ const STATS: &[Parameter] = &[
         r#"{"type":"boolean","default":false}"#,
         "Also the scores, by name: at most 20 names, of 20,000 scores.",
     ),
+    typed(
+        "steps",
+        r#"{"type":"boolean","default":false}"#,
+        "Also the steps, by kind and name: of the newest 2,000 executions; times within 11 %.",
+    ),
 ];
 
 const fn text(name: &'static str, about: &'static str) -> Parameter {

@@ -111,6 +111,8 @@ pub struct Step<'a> {
     pub name: Cow<'a, str>,
     /// Start, Unix ms.
     pub at: i64,
+    /// How long it took, ms; 0 while it runs.
+    pub duration_ms: f64,
     /// How it went; none while it runs.
     pub status: Option<StepStatus>,
     /// Model.
@@ -453,6 +455,7 @@ impl<'a> Wire<'a> {
             name: need(self.name, "name")?,
             at,
             first_token_at: self.ttft_ms.and_then(|raw| first_token_at(at, raw)),
+            duration_ms: if ended { self.duration_ms.unwrap_or_default() } else { 0.0 },
             status,
             model: self.model,
             tool: self.tool.and_then(|tool| tool.name),

@@ -214,6 +214,15 @@ impl Filter {
     /// All facets with their values as the store has them, for SQL: a JSON array of pairs. A score's also says what it
     /// is to be: at least, at most, which text.
     pub fn stored_facets(&self, labels: &Labels) -> String {
+        self.stored_from(0, labels)
+    }
+
+    /// The same without the leading one, for questions whose index holds it.
+    pub fn stored_facets_beside_leading(&self, labels: &Labels) -> String {
+        self.stored_from(1, labels)
+    }
+
+    fn stored_from(&self, first: usize, labels: &Labels) -> String {
         let stored = |(facet, value): (&Facet, &String)| {
             let mut stored = std::vec![Value::from(facet.as_str()), facet.stored(labels, value).into()];
             if *facet == Facet::Score && self.scored != Scored::default() {
@@ -224,7 +233,7 @@ impl Filter {
             }
             Value::Array(stored)
         };
-        Value::Array(self.facets.iter().map(stored).collect()).to_string()
+        Value::Array(self.facets.iter().skip(first).map(stored).collect()).to_string()
     }
 
     /// One spelling for the same filter, for cursors.

@@ -18,6 +18,8 @@ pub use executions::{FIELDS, ListQuery, Position, SharedQuery, Sort};
 pub use filter::{Facet, Facts, Filter, Range};
 pub use live::{CONNECTION_MS, LiveQuery, Subscription};
 pub use parameters::{PageQuery, Status};
-pub use statistics::{FacetsQuery, Histogram, ScoreTally, StatsQuery, Sums, Tally, price_versions, usd};
+pub use statistics::{
+    FacetsQuery, Histogram, ScoreTally, StatsQuery, StepTally, Sums, SumsOfDay, Tally, price_versions, usd,
+};
 pub use steps::StepsQuery;
-pub use window::{DAY_MS, Window};
+pub use window::{DAY_MS, DaySplit, Window};

@@ -6,6 +6,10 @@
 //! sets keep their smallest members. The store merges the same way in SQL (`executions/merge.sql` of
 //! the worker); [`Rollup::merge`] is the reference that verification compares with.
 
+mod step_times;
+
+pub use step_times::{STEP_TIME_PARTS, StepTimes, read_key};
+
 use crate::at_rest::Labels;
 use crate::batch::{Batch, End, EndStatus, Event, Kind, Start, Step, StepKind, StepStatus, Usage};
 use crate::digest::BodyDigest;
@@ -51,6 +55,8 @@ pub struct Rollup {
     pub derived_cost_nano_usd: u64,
     /// First and last version of the prices that it is derived from.
     pub price_versions: Option<(u64, u64)>,
+    /// How long steps took, by kind and name.
+    pub step_times: StepTimes,
     /// Models named by steps.
     pub models: CappedSet,
     /// Tools named by steps.
@@ -221,6 +227,7 @@ impl Rollup {
     #[must_use]
     pub fn sealed(mut self, labels: &Labels) -> Self {
         self.start = self.start.map(|start| start.sealed(labels));
+        self.step_times = self.step_times.sealed(labels);
         self.models = self.models.map(|model| labels.seal("models", model));
         self.tools = self.tools.map(|tool| labels.seal("tools", tool));
         self
@@ -243,6 +250,7 @@ impl Rollup {
         self.add_usage(&other.usage, other.cost_nano_usd);
         self.derived_cost_nano_usd += other.derived_cost_nano_usd;
         self.saw_versions(other.price_versions);
+        self.step_times.merge(&other.step_times);
         self.models.merge(&other.models);
         self.tools.merge(&other.tools);
         self.account.merge(&other.account);
@@ -274,6 +282,7 @@ impl Rollup {
         self.saw(step.at);
         self.first_token_at = self.first_token_at.into_iter().chain(step.first_token_at).min();
         self.steps += 1;
+        self.step_times.add_step(step);
         self.error_steps += u64::from(step.status == Some(StepStatus::Error));
         if step.is_leaf() {
             self.add_usage(&step.usage, step.cost_nano_usd.unwrap_or_default());

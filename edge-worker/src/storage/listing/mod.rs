@@ -125,7 +125,12 @@ impl<'a> Scan<'a> {
 
 macro_rules! page_sql {
     ($source:literal, $order:literal) => {
-        concat!(include_str!($source), include_str!("passes.sql"), include_str!($order))
+        concat!(
+            include_str!("columns.sql"),
+            include_str!($source),
+            include_str!("passes.sql"),
+            include_str!($order)
+        )
     };
 }
 
