@@ -9,7 +9,9 @@ CREATE TABLE price_tables (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER price_tables_keep AFTER UPDATE OF config ON projects
-WHEN ifnull(new.config ->> '$.prices.version', 0) > ifnull(old.config ->> '$.prices.version', 0)
+-- A text that is no JSON is for whoever reads the configuration to refuse.
+WHEN CASE WHEN json_valid(new.config) AND json_valid(old.config)
+  THEN ifnull(new.config ->> '$.prices.version', 0) > ifnull(old.config ->> '$.prices.version', 0) END
 BEGIN
   INSERT INTO price_tables VALUES (new.id, new.config ->> '$.prices.version', new.config -> '$.prices');
 END;

@@ -102,6 +102,9 @@ describe("derived costs", () => {
     const { steps } = (await admin.get(`/v1/executions/${id}/steps`)).json;
     assert.deepEqual(steps.map(({ price_version }: any) => price_version), [1, undefined, undefined, undefined, undefined]);
     near(steps[0].derived_cost_usd, DERIVED);
+    const found = (await admin.get("/v1/steps?name=s1")).json.steps;
+    near(found[0].derived_cost_usd, DERIVED);
+    assert.deepEqual(found.map(({ price_version }: any) => price_version), [1]);
     for (const path of ["/v1/stats", "/v1/stats?user=ann", "/v1/users"]) {
       const { json } = await admin.get(path);
       const sums = json.total ?? json.users[0];

@@ -217,7 +217,7 @@ impl Filter {
         self.stored_from(0, labels)
     }
 
-    /// The same without the leading one, for questions whose index holds it.
+    /// The same without the leading one, for questions whose index holds it; what its score must say stays.
     pub fn stored_facets_beside_leading(&self, labels: &Labels) -> String {
         self.stored_from(1, labels)
     }
@@ -233,7 +233,11 @@ impl Filter {
             }
             Value::Array(stored)
         };
-        Value::Array(self.facets.iter().skip(first).map(stored).collect()).to_string()
+        let asked = |(index, (facet, _)): &(usize, (&Facet, &String))| {
+            *index >= first || **facet == Facet::Score && self.scored != Scored::default()
+        };
+        let asked = self.facets.iter().enumerate().filter(asked).map(|(_, facet)| stored(facet));
+        Value::Array(asked.collect()).to_string()
     }
 
     /// One spelling for the same filter, for cursors.
