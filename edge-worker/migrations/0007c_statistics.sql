@@ -166,18 +166,21 @@ SELECT project_id, started_at / 86400000 AS day, sum(end_status = 'completed'), 
   sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens), sum(cost_nano_usd), sum(derived_cost_nano_usd),
   (SELECT json_group_object(CAST(class AS TEXT), n) FROM (
     SELECT x.duration_class AS class, count(*) AS n FROM executions x
-    WHERE x.project_id = e.project_id AND x.started_at / 86400000 = e.started_at / 86400000 AND x.end_status IS NOT NULL
+    WHERE x.project_id = e.project_id AND x.end_status IS NOT NULL
+      AND x.started_at >= e.started_at / 86400000 * 86400000 AND x.started_at < (e.started_at / 86400000 + 1) * 86400000
     GROUP BY 1
   )),
   (SELECT json_group_object(CAST(class AS TEXT), n) FROM (
     SELECT x.first_token_class AS class, count(*) AS n FROM executions x
-    WHERE x.project_id = e.project_id AND x.started_at / 86400000 = e.started_at / 86400000 AND x.end_status IS NOT NULL
+    WHERE x.project_id = e.project_id AND x.end_status IS NOT NULL
+      AND x.started_at >= e.started_at / 86400000 * 86400000 AND x.started_at < (e.started_at / 86400000 + 1) * 86400000
       AND x.first_token_at IS NOT NULL
     GROUP BY 1
   )),
   (SELECT json_group_object(versions, n) FROM (
     SELECT x.price_version_first || '-' || x.price_version_last AS versions, count(*) AS n FROM executions x
-    WHERE x.project_id = e.project_id AND x.started_at / 86400000 = e.started_at / 86400000 AND x.end_status IS NOT NULL
+    WHERE x.project_id = e.project_id AND x.end_status IS NOT NULL
+      AND x.started_at >= e.started_at / 86400000 * 86400000 AND x.started_at < (e.started_at / 86400000 + 1) * 86400000
       AND x.price_version_first IS NOT NULL
     GROUP BY 1
   ))
