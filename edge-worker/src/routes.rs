@@ -4,7 +4,7 @@ use crate::access::{administrator, cross_origin, metrics_reader, sign_in};
 use crate::call::Call;
 use crate::failure::{Failure, Outcome};
 use crate::meter::{self, counts};
-use crate::projects::{self, denials, generations, keys};
+use crate::projects::{self, denials, generations, keys, prices};
 use crate::respond::{Reply, Surface, named, preflight, send};
 use crate::{audit, deletions, executions, ingest, live, sessions, statistics, transfer, transparency};
 use serde_json::json;
@@ -40,8 +40,8 @@ pub(crate) async fn answer(request: Request, env: Env, context: Context) -> Resu
 }
 
 async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Reply> {
-    // A route's path has at most one name beside the project's.
-    let id = found.values.first().copied().unwrap_or_default();
+    // A route's path has at most two names beside the project's.
+    let [id, other] = [0, 1].map(|at| found.values.get(at).copied().unwrap_or_default());
     match found.operation {
         Op::ShowHealth => Reply::ok(&json!({ "status": "ok", "server_time": call.now })),
         Op::ShowDocument => Reply::ok(&api::document(env!("CARGO_PKG_VERSION"))),
@@ -61,6 +61,8 @@ async fn run(mut request: Request, found: Found<'_>, call: &Call) -> Outcome<Rep
         Op::ListExecutions => executions::list(&request, call).await,
         Op::ShowExecution => executions::show(&request, call, id).await,
         Op::ListSteps => executions::steps(&request, call, id).await,
+        Op::CompareExecutions => executions::compare(&request, call, id, other).await,
+        Op::AddScore => executions::add_score(request, call, id).await,
         Op::VerifyExecution => executions::verify(&request, call, id).await,
         Op::ListCheckpoints => transparency::list(&request, call).await,
         Op::ShowLatestCheckpoint => transparency::latest(&request, call).await,
@@ -98,6 +100,9 @@ async fn administer(mut request: Request, found: &Found<'_>, id: &str, call: &Ca
         Op::AddDenial => denials::add(&mut request, call, &admin).await,
         Op::RemoveDenial => denials::remove(&request, call, &admin).await,
         Op::ImportBatches => transfer::import(&mut request, call, &admin).await,
+        Op::ShowPrices => prices::show(call, &admin).await,
+        Op::ShowPricesVersion => prices::show_version(call, &admin, id).await,
+        Op::ReplacePrices => prices::replace(&mut request, call, &admin).await,
         Op::ListAudit => audit::list(&request, call, &admin).await,
         Op::VerifyAudit => audit::verify(&request, call, &admin).await,
         Op::ShowUsage => meter::usage(call, &admin).await,

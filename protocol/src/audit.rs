@@ -56,6 +56,10 @@ actions! {
     DenialAdd = "denial.add";
     /// A denial was taken back.
     DenialRemove = "denial.remove";
+    /// The prices were replaced.
+    PricesChange = "prices.change";
+    /// A key scored an execution.
+    ScoreAdd = "score.add";
     /// Contents of an execution were read.
     ExecutionRead = "execution.read";
     /// An execution was verified.

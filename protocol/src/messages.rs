@@ -15,7 +15,7 @@ use std::vec::Vec;
 
 const RANGES: &str = "$msgs";
 /// Most messages that one input resolves to: a range is a few bytes, what it stands for is not.
-const MESSAGES_MAX: usize = 10_000;
+pub(crate) const MESSAGES_MAX: usize = 10_000;
 
 /// Smallest and largest index of the messages a batch holds.
 pub fn message_indexes(batch: &Batch<'_>) -> Option<RangeInclusive<u64>> {
@@ -63,11 +63,14 @@ impl MessageTable {
             .iter()
             .flat_map(|(from, count)| *from..from.saturating_add(*count))
             .take(MESSAGES_MAX)
-            .map(|index| {
-                let message = self.0.get(&index).and_then(|raw| serde_json::from_str(raw.get()).ok());
-                message.unwrap_or_else(|| json!({ "$missing": { "message": index } }))
-            })
+            .map(|index| self.message(index))
             .collect()
+    }
+
+    /// The message of an index, or what stands for a missing one.
+    pub(crate) fn message(&self, index: u64) -> Value {
+        let message = self.0.get(&index).and_then(|raw| serde_json::from_str(raw.get()).ok());
+        message.unwrap_or_else(|| json!({ "$missing": { "message": index } }))
     }
 }
 
@@ -89,7 +92,7 @@ pub fn join(one: RangeInclusive<u64>, other: RangeInclusive<u64>) -> RangeInclus
 }
 
 /// The ranges of `{"$msgs":[[from,count],…]}`, if `value` is that.
-fn ranges_of(value: &Value) -> Option<Vec<(u64, u64)>> {
+pub(crate) fn ranges_of(value: &Value) -> Option<Vec<(u64, u64)>> {
     let members = value.as_object().filter(|members| members.len() == 1)?;
     members.get(RANGES)?.as_array()?.iter().map(range_of).collect()
 }

@@ -111,12 +111,16 @@ codes! {
     DenialNotFound = "denial_not_found", 404, "There is no such denial";
     /// No such execution in the project.
     ExecutionNotFound = "execution_not_found", 404, "There is no such execution";
+    /// The project's prices have no such version.
+    PricesNotFound = "prices_not_found", 404, "There is no such version of the prices";
     /// The project's log has no checkpoint yet.
     CheckpointNotFound = "checkpoint_not_found", 404, "There is no checkpoint yet";
     /// The path exists, the method does not.
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here";
     /// The key (execution, writer, k) holds another body.
     BatchConflict = "batch_conflict", 409, "Another batch is stored under this key";
+    /// The score's id stands for another one.
+    ScoreConflict = "score_conflict", 409, "Another score is stored under this id";
     /// A project of that id exists.
     ProjectExists = "project_exists", 409, "The project exists already";
     /// The project's only key generation: without it nobody could write.

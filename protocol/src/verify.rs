@@ -11,7 +11,9 @@ use crate::envelope::{Unverified, Verified};
 use crate::ids::{ExecutionId, ProjectId};
 use crate::ingest::admission::Author;
 use crate::keys::Root;
+use crate::prices::PriceTable;
 use crate::rollup::Rollup;
+use crate::scores::{ScoreFacts, scores_of};
 use crate::transfer::ImportRecord;
 use crate::transparency::content;
 use serde::Serialize;
@@ -38,6 +40,12 @@ pub struct StoredSegment<'a> {
     pub body: &'a [u8],
     /// What is stored of its import; none if it was sent here.
     pub import: Option<Imported<'a>>,
+    /// The version of the prices that its costs were derived from; none if none were.
+    pub price_version: Option<u64>,
+    /// How many of its scores are stored as rows; none if it was stored before scores were kept.
+    pub scores: Option<u64>,
+    /// The prices of that version.
+    pub prices: Option<&'a PriceTable>,
 }
 
 /// A stored record of an import.
@@ -83,6 +91,8 @@ pub enum Verdict {
 pub struct SegmentFacts {
     /// What it adds to the roll-up.
     pub rollup: Rollup,
+    /// The scores that it brings, where they are kept as rows.
+    pub scores: Vec<ScoreFacts>,
     prev: Option<BodyDigest>,
     closes: bool,
     drops: Vec<Dropped>,
@@ -140,6 +150,11 @@ pub fn check_segment(
         && batch.count() == segment.count
         && batch.digest == segment.digest
         && verified.batch_id().as_str() == segment.batch_id;
+    let rollup = Rollup::priced(&batch, segment.prices.unwrap_or(&PriceTable::default()));
+    let columns_fit =
+        columns_fit && rollup.price_versions.map(|(version, _)| version) == segment.price_version;
+    let scores = scores_of(&batch);
+    let columns_fit = columns_fit && segment.scores.is_none_or(|kept| kept == scores.len() as u64);
     if !columns_fit {
         return Err(tampered("what is stored beside the bytes differs from what they say"));
     }
@@ -147,7 +162,7 @@ pub fn check_segment(
     if !author.subjects().any(|allowed| allowed == subject) {
         return Err(tampered("the execution's subject is not the one that signed"));
     }
-    Ok(SegmentFacts::of(&batch))
+    Ok(SegmentFacts::of(&batch, rollup, if segment.scores.is_some() { scores } else { Vec::new() }))
 }
 
 fn verified_mac(
@@ -189,7 +204,7 @@ impl SegmentFacts {
         Self { rollup: self.rollup.sealed(labels), ..self }
     }
 
-    fn of(batch: &Batch<'_>) -> Self {
+    fn of(batch: &Batch<'_>, rollup: Rollup, scores: Vec<ScoreFacts>) -> Self {
         let drops = batch.events.iter().filter_map(|event| match &event.kind {
             Kind::Drop { reason, count, range } => {
                 let (from, to) = range.unwrap_or((event.n, event.n));
@@ -200,7 +215,8 @@ impl SegmentFacts {
         });
         let ends = batch.events.iter().any(|event| matches!(event.kind, Kind::End(_)));
         Self {
-            rollup: Rollup::of(batch),
+            rollup,
+            scores,
             prev: batch.header.prev,
             closes: ends || batch.header.fin,
             drops: drops.collect(),
@@ -216,6 +232,7 @@ pub struct Sequence {
     drops: Vec<Dropped>,
     tail_unknown: bool,
     rollup: Rollup,
+    scores: Vec<ScoreFacts>,
 }
 
 /// What a walk must remember of its last batch to go on in another request.
@@ -261,6 +278,7 @@ impl Sequence {
         let fault = self.advance(segment, Some(&facts));
         self.rollup.merge(&facts.rollup);
         self.drops.extend(facts.drops);
+        self.scores.extend(facts.scores);
         fault.map_or(Ok(()), Err)
     }
 
@@ -306,7 +324,8 @@ impl Sequence {
     pub fn finish(mut self) -> SequenceFacts {
         self.close_writer();
         let missing = self.gaps.iter().flat_map(|gap| subtract(gap, &self.drops)).collect();
-        SequenceFacts { missing, dropped: self.drops, tail_unknown: self.tail_unknown, rollup: self.rollup }
+        let Self { drops, tail_unknown, rollup, scores, .. } = self;
+        SequenceFacts { missing, dropped: drops, tail_unknown, rollup, scores }
     }
 }
 
@@ -321,6 +340,8 @@ pub struct SequenceFacts {
     pub tail_unknown: bool,
     /// The roll-up of everything that verified.
     pub rollup: Rollup,
+    /// The scores of everything that verified.
+    pub scores: Vec<ScoreFacts>,
 }
 
 /// The parts of `gap` that no drop covers.

@@ -36,6 +36,8 @@ const ROUTES: [title: string, path: (x: { now: number; long: string }) => string
   ["stats, 7 days", () => "/v1/stats", 150],
   ["stats, model", () => "/v1/stats?model=gpt-4o"],
   ["stats by model", () => "/v1/stats?group_by=model"],
+  ["stats, 2 days by hour", ({ now }) => `/v1/stats?bucket=hour&from=${now - 2 * DAY}`],
+  ["stats, steps by name", () => "/v1/stats?steps=true"],
   ["execution, 60 steps", ({ long }) => `/v1/executions/${long}`, 20],
   ["its steps", ({ long }) => `/v1/executions/${long}/steps`, 20],
 ];

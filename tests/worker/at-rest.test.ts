@@ -35,7 +35,7 @@ function talkative(): Event[][] {
       { t: "start", n: 0, at, ...labels, tags: [`${CANARY} tag`], metadata: { [CANARY]: CANARY }, input: CANARY } as Event,
       { t: "msg", n: 1, i: 0, v: { role: "user", content: CANARY } },
       { ...step, n: 2, input: CANARY, output: CANARY, reasoning: CANARY, error: { type: CANARY, message: CANARY, stack: CANARY }, tool: { name: `${CANARY} tool`, call_id: CANARY } },
-      { t: "log", n: 3, at, body: CANARY }, { t: "score", n: 4, name: CANARY, value: CANARY },
+      { t: "log", n: 3, at, body: CANARY }, { t: "score", n: 4, name: CANARY, value: CANARY, step: CANARY, comment: CANARY, source: CANARY },
     ],
     [{ t: "log", n: 5, at, body: `${CANARY} ${"x".repeat(100_000)}` }],
     [{ t: "drop", n: 6, reason: CANARY, count: 1 }, { t: "end", n: 7, at, status: "completed", last: 7, output: CANARY }],
@@ -65,6 +65,8 @@ function files(folder: string): string[] {
 
 test("no file of the store holds a word that a trace said", async () => {
   const x = await store(project, talkative(), [2]);
+  const score = { id: "k", name: `${CANARY} k`, value: `${CANARY} k`, step: CANARY, comment: CANARY, source: CANARY };
+  assert.equal((await worker.api.withKey(project.adminKey).request("POST", `/v1/executions/${x}/scores`, JSON.stringify(score))).status, 200);
   const shown = JSON.stringify([(await viewer.get(`/v1/executions/${x}`)).json, (await viewer.get(`/v1/executions/${x}/steps`)).json]);
   assert.ok(shown.split(CANARY).length > 20);
   assert.equal((await viewer.get(`/v1/executions/${x}/verify`)).json.summary, "verified");

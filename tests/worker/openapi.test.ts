@@ -39,6 +39,7 @@ before(async () => {
   }
   await worker.runChores();
   const admin = worker.api.withKey(project.adminKey);
+  assert.equal((await admin.request("PUT", "/v1/project/prices", '{"expected_version":0,"prices":[]}')).status, 200);
   const make = async (role: string, more: object = {}) => (await admin.request("POST", "/v1/project/keys", JSON.stringify({ role, name: role, ...more }))).json;
   const [ingest, expired, revoked] = [await make("ingest"), await make("admin", { expires_at: Date.now() + 300 }), await make("admin")];
   keyId = ingest.id;
@@ -74,6 +75,7 @@ function refusal(access: string, credential: string): readonly [number, string] 
     return credential === "session token" ? INVALID : ROLE;
   }
   if (credential === "expired" || credential === "revoked") return INVALID;
+  if (credential === "ingest" && access === "writer") return undefined;
   if (credential === "session token" || credential === "ingest") return ROLE;
   if (credential === "operator") return access === "admin or operator" ? undefined : INVALID;
   if (credential === "viewer" && access !== "reader") return ROLE;
@@ -81,7 +83,7 @@ function refusal(access: string, credential: string): readonly [number, string] 
 }
 
 /** The path of an operation about what the first project has; the operator's are about a project of no use. */
-function filled(path: string, ids: { execution: string; key: string; kid: string }): string {
+function filled(path: string, ids: { execution: string; key: string; kid: string; version: string; other: string }): string {
   const values: Record<string, string> = { ...ids, project: "prj_scratch" };
   return path.replace(/\{(\w+)\}/g, (_, name: string) => {
     assert.ok(name in values, `the test knows no ${name}`);
@@ -89,7 +91,7 @@ function filled(path: string, ids: { execution: string; key: string; kid: string
   });
 }
 
-const ABSENT = { execution: "run_0123456789abcdef", key: "key_none", kid: "k1-77" };
+const ABSENT = { execution: "run_0123456789abcdef", key: "key_none", kid: "k1-77", version: "77", other: "run_0123456789abcdef" };
 
 async function ask({ method, path, body }: Operation, key: string | undefined, ids: typeof ABSENT): Promise<Reply> {
   const authorization: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` };
@@ -145,13 +147,13 @@ describe("every operation with every credential", () => {
 });
 
 describe("what belongs to another project is not there", () => {
-  const about = operations.filter(({ path, access }) => /\{(execution|key|kid)\}/.test(path) && access !== "operator");
+  const about = operations.filter(({ path, access }) => /\{(execution|key|kid|version)\}/.test(path) && access !== "operator");
 
   test("there are such operations", () => assert.ok(about.length >= 6, `${about.length}`));
 
   for (const operation of about) {
     test(`${operation.id} is 404 for the other's admin`, async () => {
-      const reply = await ask(operation, other.adminKey, { execution, key: keyId, kid: KID });
+      const reply = await ask(operation, other.adminKey, { execution, key: keyId, kid: KID, version: "1", other: execution });
       assert.equal(reply.status, 404, JSON.stringify(reply.json));
       assert.match(reply.json.code, /_not_found$/);
     });

@@ -89,6 +89,103 @@ describe("statistics", () => {
   });
 });
 
+describe("days that are kept summed", () => {
+  const range = (from: number, to: number) => `from=${from}&to=${to}`;
+  /** Hours are summed up when they are asked for, whole days as executions change: both must say the same. */
+  async function assertSame(api: Api, window: string): Promise<any> {
+    const [days, hours] = [(await api.get(`/v1/stats?bucket=day&${window}`)).json, (await api.get(`/v1/stats?bucket=hour&${window}`)).json];
+    assert.deepEqual(days.total, hours.total, window);
+    assert.equal(days.buckets.reduce((sum: number, { executions }: any) => sum + executions, 0), hours.total.executions);
+    return days.total;
+  }
+
+  test("say the same as their executions, whatever the window's ends", async () => {
+    const midnight = NOW - (NOW % DAY);
+    for (const [from, to] of [[-3 * DAY, DAY], [-2 * DAY, 0], [-2 * DAY - 1, 1], [-DAY - 5_000_000, 4_000_000], [-7_200_000, -3_600_000], [-7_200_000, 3_600_000]] as const) {
+      await assertSame(admin, range(midnight + from, midnight + to));
+    }
+    assert.equal((await assertSame(admin, `from=${midnight - 6 * DAY}`)).executions, COUNT);
+  });
+
+  test("follow what comes late, is deleted and costs otherwise", async () => {
+    const own = await worker.createProject("prj_days");
+    const api = worker.api.withKey(own.adminKey);
+    const sender = session(own.secret, own.id, own.kid);
+    const window = range(NOW - 5 * DAY, NOW + 2 * DAY);
+    const send = async (bytes: Uint8Array) => assert.equal((await worker.api.sendBatch(seal(sender, bytes))).json.code, "stored");
+    await record(worker.api, own, Array.from({ length: 6 }, (_, i) => ({ at: NOW - i * DAY / 2, duration: 10 ** i, ...(i % 2 ? { ttft: 10 * i } : {}) })));
+    // Its end comes first, and its start from the day before last.
+    const [start, ...rest] = eventsOf({ at: NOW - 2 * DAY, duration: 2 * DAY, ttft: 77 });
+    const id = executionId();
+    const late = chain(id, [[start!], rest.slice(0, 2).map((event) => ({ ...event, at: NOW })), rest.slice(2)]);
+    for (const k of [2, 1, 0]) {
+      await send(late[k]!);
+      await assertSame(api, window);
+    }
+    // An end of another writer that wins, and steps after it.
+    await send(body(id, [{ t: "end", n: 0, status: "failed", at: NOW + 2 * DAY, last: 0 }], { w: "other" }));
+    const total = await assertSame(api, window);
+    assert.deepEqual([total.executions, total.by_status], [7, { completed: 6, failed: 1 }]);
+    await send(body(id, [{ ...eventsOf({ at: NOW })[1]!, n: 0 }], { w: "third" }));
+    assert.equal((await assertSame(api, window)).steps, 15);
+    assert.equal((await api.get(`/v1/executions/${id}/verify`)).json.summary, "verified");
+    await api.request("DELETE", `/v1/executions/${id}`);
+    assert.equal((await assertSame(api, window)).executions, 6);
+    for (const { id } of await api.all("/v1/executions", "executions")) await api.request("DELETE", `/v1/executions/${id}`);
+    const database = await worker.database();
+    assert.deepEqual((await database.prepare("SELECT * FROM execution_days WHERE project_id = ?1").bind(own.id).all()).results, []);
+  });
+
+  test("are read instead of their executions", async () => {
+    const midnight = NOW - (NOW % DAY);
+    const { rows_read } = (await admin.get(`/v1/stats?bucket=day&${range(midnight - 10 * DAY, midnight + DAY)}`)).json;
+    assert.ok(rows_read < COUNT, `${rows_read}`);
+  });
+});
+
+describe("steps by name", () => {
+  const step = (n: number, kind: string, name: string, duration_ms: number, status = "ok") => ({ ...eventsOf({ at: NOW })[2]!, n, kind, name, duration_ms, status });
+
+  test("with counts, failures and times, of what was asked for", async () => {
+    const own = await worker.createProject("prj_step_names");
+    const api = worker.api.withKey(own.adminKey);
+    const sender = session(own.secret, own.id, own.kid);
+    for (const user of ["ann", "bob"]) {
+      const id = executionId();
+      const steps = Array.from({ length: 40 }, (_, i) => step(i + 1, "tool", i % 4 ? "search | find" : "book", (i + 1) * (user === "ann" ? 10 : 1_000), i % 8 ? "ok" : "error"));
+      const events = [{ ...eventsOf({ at: NOW, user })[0]! }, ...steps, step(41, "llm", "book", 7)];
+      for (const bytes of chain(id, [events.slice(0, 9), events.slice(9, 30), events.slice(30)])) assert.equal((await worker.api.sendBatch(seal(sender, bytes))).json.code, "stored");
+      assert.notEqual((await api.get(`/v1/executions/${id}/verify`)).json.summary, "tampered");
+      assert.equal((await api.get(`/v1/executions/${id}/verify`)).json.summary, "verified");
+    }
+    const { json } = await api.get("/v1/stats?steps=true&user=ann");
+    assert.deepEqual(json.steps_by_name.map(({ kind, name, steps, error_steps }: any) => [kind, name, steps, error_steps]), [["tool", "search | find", 30, 0], ["tool", "book", 10, 5], ["llm", "book", 1, 0]]);
+    const [search] = json.steps_by_name;
+    const times = Array.from({ length: 40 }, (_, i) => (i % 4 ? (i + 1) * 10 : 0)).filter((time) => time > 0);
+    for (const [name, q] of [["p50", 0.5], ["p95", 0.95]] as const) assert.ok(Math.abs(search.duration_ms[name] / quantile(times, q) - 1) < 0.115, `${name}: ${search.duration_ms[name]}`);
+    assert.deepEqual(json.steps_by_name_of, { executions: 1, executions_max: 2_000, steps: 41, counted_steps: 41, complete: true });
+    assert.equal((await api.get("/v1/stats?steps=true")).json.steps_by_name_of.steps, 82);
+    assert.equal((await api.get("/v1/stats?steps=true&user=nobody")).json.steps_by_name.length, 0);
+    assert.equal((await api.get("/v1/stats")).json.steps_by_name, undefined);
+    assert.equal((await api.get("/v1/stats?steps=1")).json.field, "steps");
+  });
+
+  test("are bounded in each execution, and the reply says what was left out", async () => {
+    const own = await worker.createProject("prj_step_bound");
+    const sender = session(own.secret, own.id, own.kid);
+    const pieces = [0, 1].map((k) => Array.from({ length: 100 }, (_, i) => step(k * 100 + i, "tool", `name ${k * 100 + i}`, 1)));
+    const [id, backwards] = [executionId(), executionId()];
+    for (const bytes of chain(id, pieces)) assert.equal((await worker.api.sendBatch(seal(sender, bytes))).json.code, "stored");
+    for (const bytes of chain(backwards, pieces).reverse()) assert.equal((await worker.api.sendBatch(seal(sender, bytes))).json.code, "stored");
+    const api = worker.api.withKey(own.adminKey);
+    const { steps_by_name_of: of } = (await api.get("/v1/stats?steps=true")).json;
+    assert.deepEqual([of.steps, of.counted_steps, of.complete], [400, 256, false]);
+    const rows = (await (await worker.database()).prepare("SELECT step_times FROM executions WHERE project_id = ?1").bind(own.id).all()).results as any[];
+    assert.equal(rows[0].step_times, rows[1].step_times);
+    for (const each of [id, backwards]) assert.equal((await api.get(`/v1/executions/${each}/verify`)).json.summary, "verified");
+  });
+});
+
 describe("facets", () => {
   test("every facet with its values and counts", async () => {
     const { facets } = (await admin.get("/v1/facets")).json;

@@ -43,7 +43,7 @@ pub(crate) fn preflight(request: &Request) -> worker::Result<Response> {
     let headers = Headers::new();
     if let Some(origin) = header(request, "origin") {
         headers.set("Access-Control-Allow-Origin", &origin)?;
-        headers.set("Access-Control-Allow-Methods", "GET, POST, PATCH, DELETE")?;
+        headers.set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")?;
         headers.set("Access-Control-Allow-Headers", "authorization, content-type")?;
         headers.set("Access-Control-Max-Age", "600")?;
     }

@@ -93,6 +93,23 @@ pub(crate) async fn reader(request: &Request, call: &Call) -> Outcome<Reader> {
     Ok(Reader { project: holder.project, actor: key_id(&holder.digest), is_admin })
 }
 
+/// Somebody who may add to what is recorded of one project. Only [`writer`] makes one.
+pub(crate) struct Writer {
+    /// The project that everything it writes belongs to.
+    pub(crate) project: ProjectId,
+    /// The id of the API key.
+    pub(crate) actor: String,
+}
+
+/// The writer behind a request: an ingest or an admin key.
+pub(crate) async fn writer(request: &Request, call: &Call) -> Outcome<Writer> {
+    let holder = key_holder(request, call).await?;
+    if !holder.record.role.may_write() {
+        return Err(role_insufficient(holder.record.role, "writing", "ingest or admin").into());
+    }
+    Ok(Writer { project: holder.project, actor: key_id(&holder.digest) })
+}
+
 /// Who presented a valid API key, or the cookie that it was exchanged for.
 struct KeyHolder {
     project: ProjectId,

@@ -3,7 +3,7 @@
 use crate::config::Secrets;
 use crate::failure::{Doing, Outcome};
 use crate::projects::{key_store, store};
-use crate::storage::{deletion, log, subject_keys};
+use crate::storage::{deletion, log, prices, subject_keys};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stepseal_protocol::administration::DeletionKind;
@@ -90,6 +90,7 @@ pub(super) async fn advance(env: &Env, job: &mut Deletion, now: u64) -> Outcome<
         if job.kind == DeletionKind::Project {
             purge_project_tombstones(env, project).await?;
             log::delete(env, project).await?;
+            prices::delete(env, project).await?;
         }
         job.finished_at = Some(now);
     }

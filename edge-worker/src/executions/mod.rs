@@ -1,7 +1,9 @@
 //! Reading routes: the list, one execution, its steps, its verification. Every one begins with a
 //! [`Reader`](crate::access::Reader), whose project bounds whatever it reads.
 
+mod compare;
 mod list;
+mod scores;
 mod search;
 mod shared;
 mod show;
@@ -9,7 +11,9 @@ mod steps;
 mod verify;
 pub(crate) mod walk;
 
+pub(crate) use compare::compare;
 pub(crate) use list::{list, table};
+pub(crate) use scores::add as add_score;
 pub(crate) use search::search;
 pub(crate) use shared::{sessions, users};
 pub(crate) use show::{add_contents_of, show};

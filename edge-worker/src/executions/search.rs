@@ -11,12 +11,13 @@ use crate::live::message::step_shown;
 use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::executions::Execution;
+use crate::storage::prices::{self, Prices};
 use crate::storage::segments::{self, Segment, SegmentPosition};
 use crate::storage::{cipher, listing};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Kind, inflate};
-use stepseal_protocol::query::{Position, StepsQuery, Window};
+use stepseal_protocol::query::{Position, StepsQuery, Window, usd};
 use worker::Request;
 
 /// Executions that a page looks at, at most.
@@ -94,6 +95,8 @@ async fn look_into(
     let mut position = place.position_in(id);
     let most = SEGMENTS_MAX - page.segments.min(SEGMENTS_MAX - 1);
     let found = segments::page(&call.env, project, id, &position, most + 1).await?;
+    let versions = found.iter().filter_map(|segment| segment.price_version);
+    let prices = prices::versions(&call.env, project, versions).await?;
     for (index, segment) in found.iter().enumerate() {
         // One batch at least is opened, so that every page comes further.
         if page.is_full(query.page.limit) && page.segments > 0 {
@@ -102,7 +105,7 @@ async fn look_into(
         page.segments += 1;
         page.bytes += segment.bytes();
         if let Some(body) = segment.load_body(&call.env, project, id).await?.opened() {
-            take_steps(query, id, segment, &body, page)?;
+            take_steps(query, id, segment, &body, &prices, page)?;
         }
         position =
             SegmentPosition { writer: segment.writer.clone(), k: i64::try_from(segment.k).doing("paging")? };
@@ -114,7 +117,14 @@ async fn look_into(
 }
 
 /// A body that cannot be read has no steps: `verify` says what is wrong with it.
-fn take_steps(query: &StepsQuery, id: &str, segment: &Segment, body: &[u8], page: &mut Page) -> Outcome<()> {
+fn take_steps(
+    query: &StepsQuery,
+    id: &str,
+    segment: &Segment,
+    body: &[u8],
+    prices: &Prices,
+    page: &mut Page,
+) -> Outcome<()> {
     let Ok(ndjson) = inflate(body) else { return Ok(()) };
     let Ok(batch) = Batch::parse(&ndjson) else { return Ok(()) };
     for event in &batch.events {
@@ -123,6 +133,10 @@ fn take_steps(query: &StepsQuery, id: &str, segment: &Segment, body: &[u8], page
             let mut shown = step_shown(event, None)?;
             shown["execution"] = id.into();
             shown["writer"] = segment.writer.as_str().into();
+            if let Some(nano) = prices.at(segment.price_version).and_then(|prices| prices.derive(step)) {
+                shown["derived_cost_usd"] = usd(nano).into();
+                shown["price_version"] = segment.price_version.into();
+            }
             page.steps.push(shown);
         }
     }

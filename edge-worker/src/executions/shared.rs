@@ -12,7 +12,7 @@ use crate::statistics::state_cost;
 use crate::storage::{cipher, listing};
 use serde_json::{Value, json};
 use stepseal_protocol::at_rest::Labels;
-use stepseal_protocol::query::{Facet, Position, SharedQuery, Window};
+use stepseal_protocol::query::{Facet, Position, SharedQuery, Window, price_versions, usd};
 use worker::Request;
 
 /// Lists sessions.
@@ -51,8 +51,7 @@ async fn list(request: &Request, call: &Call, facet: Facet, member: &str) -> Out
 fn shown(page: &listing::SharedPage, facet: Facet, labels: &Labels) -> Value {
     let shown = page.shared.iter().filter_map(|shared| {
         let totals = page.totals.iter().find(|totals| totals.value == shared.value)?;
-        #[expect(clippy::cast_precision_loss, reason = "sums stay below 2^53 nano-dollars")]
-        let cost_usd = totals.cost_nano_usd as f64 / 1e9;
+        let versions = totals.price_version_first.zip(totals.price_version_last);
         Some(json!({
             "id": facet.shown(labels, &shared.value)?,
             "executions": totals.executions,
@@ -67,7 +66,9 @@ fn shown(page: &listing::SharedPage, facet: Facet, labels: &Labels) -> Value {
                 "input": totals.input, "cache_read": totals.cache_read, "cache_write": totals.cache_write,
                 "output": totals.output, "reasoning": totals.reasoning,
             },
-            "cost_usd": cost_usd,
+            "cost_usd": usd(totals.cost_nano_usd),
+            "derived_cost_usd": usd(totals.derived_cost_nano_usd),
+            "price_versions": price_versions(versions),
         }))
     });
     shown.collect()

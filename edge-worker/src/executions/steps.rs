@@ -7,6 +7,7 @@ use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
+use crate::storage::prices::{self, Prices};
 use crate::storage::segments::{self, Segment};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -14,7 +15,7 @@ use std::ops::RangeInclusive;
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Event, Kind, inflate};
 use stepseal_protocol::messages::{MessageTable, indexes_referred_to, join};
-use stepseal_protocol::query::PageQuery;
+use stepseal_protocol::query::{PageQuery, usd};
 use worker::Request;
 
 /// Segments that one page reads at most.
@@ -36,11 +37,13 @@ pub(crate) async fn steps(request: &Request, call: &Call, id: &str) -> Outcome<R
     let page = segments::page(&call.env, place.project, place.execution, &after, SEGMENTS_MAX + 1).await?;
     let (mut steps, mut bytes, mut last) = (Vec::new(), 0, None);
     let mut tables = Tables::default();
+    let versions = page.iter().filter_map(|segment| segment.price_version);
+    let prices = prices::versions(&call.env, place.project, versions).await?;
     for segment in page.iter().take(SEGMENTS_MAX as usize) {
         if steps.len() >= query.limit as usize || bytes >= PAGE_BYTES {
             break;
         }
-        for step in steps_of(&place, &mut tables, segment).await? {
+        for step in steps_of(&place, &mut tables, &prices, segment).await? {
             bytes += serde_json::to_string(&step).map_or(0, |text| text.len());
             steps.push(step);
         }
@@ -68,6 +71,7 @@ pub(crate) type Tables = HashMap<String, MessageTable>;
 pub(crate) async fn steps_of(
     place: &StepsPlace<'_>,
     tables: &mut Tables,
+    prices: &Prices,
     segment: &Segment,
 ) -> Outcome<Vec<Value>> {
     let mut steps = Vec::new();
@@ -80,8 +84,11 @@ pub(crate) async fn steps_of(
         table.add(batch);
         for event in &batch.events {
             match &event.kind {
-                Kind::Step(_) => steps.push(shown(event, segment, None)?),
-                Kind::Open(_) => steps.push(shown(event, segment, Some("running"))?),
+                Kind::Step(step) => {
+                    let derived = prices.at(segment.price_version).and_then(|prices| prices.derive(step));
+                    steps.push(shown(event, segment, None, derived)?);
+                }
+                Kind::Open(_) => steps.push(shown(event, segment, Some("running"), None)?),
                 _ => {}
             }
         }
@@ -127,10 +134,22 @@ fn with_batch(body: &[u8], visit: impl FnOnce(&Batch<'_>) -> Outcome<()>) -> Out
     visit(&batch)
 }
 
-/// The event's own fields, and where it stands.
-fn shown(event: &Event<'_>, segment: &Segment, status: Option<&str>) -> Outcome<Value> {
+/// The event's own fields, where it stands, and what it cost by the prices that its batch was stored under.
+fn shown(
+    event: &Event<'_>,
+    segment: &Segment,
+    status: Option<&str>,
+    derived_nano_usd: Option<u64>,
+) -> Outcome<Value> {
     let mut shown: Map<String, Value> = serde_json::from_str(event.text).doing("showing a step")?;
-    shown.shift_remove("t");
+    // A step may have recorded fields of any name: these are ours to say.
+    for name in ["t", "derived_cost_usd", "price_version"] {
+        shown.shift_remove(name);
+    }
+    if let Some(nano) = derived_nano_usd {
+        shown.insert("derived_cost_usd".into(), usd(nano).into());
+        shown.insert("price_version".into(), segment.price_version.into());
+    }
     if let Some(status) = status {
         shown.insert("status".into(), status.into());
     }

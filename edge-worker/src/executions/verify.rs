@@ -8,9 +8,10 @@ use crate::config::Secrets;
 use crate::failure::{Doing, Failure, Fault, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
-use crate::storage::cipher;
 use crate::storage::executions::Execution;
+use crate::storage::scores::{self, Score};
 use crate::storage::segments::{self, Body, Segment, SegmentPosition};
+use crate::storage::{cipher, prices};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::digest::BodyDigest;
@@ -18,6 +19,7 @@ use stepseal_protocol::encoding::hex_decode;
 use stepseal_protocol::ids::{ExecutionId, ProjectId};
 use stepseal_protocol::problem::Code;
 use stepseal_protocol::query::{Cursors, PageQuery};
+use stepseal_protocol::scores::{ScoreFacts, StoredScore};
 use stepseal_protocol::verify::{
     Imported, ResumePoint, SegmentVerdict, Sequence, SequenceFacts, StoredSegment, Verdict, check_segment,
 };
@@ -49,8 +51,32 @@ pub(crate) async fn verify(request: &Request, call: &Call, id: &str) -> Outcome<
     page.truncate(kept);
     let whole = resume.is_none() && !more;
     let walk = walk(call, &reader.project, &id, &execution, &page, resume).await?;
+    let all_verified = walk.verdicts.iter().all(|verdict| *verdict == SegmentVerdict::Verified);
+    let summary_fits = if whole && all_verified {
+        let scores_fit = scores_fit(call, &reader.project, &id, &walk.facts.scores).await?;
+        Some(scores_fit && execution.agrees_with(&walk.facts.rollup))
+    } else {
+        None
+    };
     let next_cursor = walk.resume.as_ref().filter(|_| more).map(|point| cursors.seal(&point_text(point)));
-    Reply::ok(&report(&id, &execution, &walk, whole, next_cursor.as_deref()))
+    Reply::ok(&report(&id, &walk, summary_fits, next_cursor.as_deref()))
+}
+
+/// Whether the stored scores of sessions are those that the batches give.
+async fn scores_fit(
+    call: &Call,
+    project: &ProjectId,
+    id: &ExecutionId,
+    signed: &[ScoreFacts],
+) -> Outcome<bool> {
+    let labels = cipher::labels(&call.env, project)?;
+    let found = scores::of_sessions(&call.env, project.as_str(), id.as_str()).await?;
+    let mut stored: Vec<StoredScore> = found.iter().map(Score::stored).collect();
+    let mut signed: Vec<StoredScore> =
+        signed.iter().map(|score| score.sealed(&labels, id.as_str())).collect();
+    stored.sort_by(|one, other| one.id.cmp(&other.id));
+    signed.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(stored == signed)
 }
 
 #[derive(Default)]
@@ -116,6 +142,8 @@ async fn walk(
     let mut sequence = resume.map_or_else(Sequence::default, Sequence::resumed);
     let mut walk = Walk::default();
     let labels = cipher::labels(&call.env, project)?;
+    let versions = page.iter().filter_map(|segment| segment.price_version);
+    let prices = prices::versions(&call.env, project.as_str(), versions).await?;
     for segment in page {
         let body = segment.load_body(&call.env, project.as_str(), id.as_str()).await?;
         let stored = StoredSegment {
@@ -131,6 +159,9 @@ async fn walk(
                 Some((record, tag)) => Some(Imported { record, tag, tag_root: secrets.oldest_root()? }),
                 None => None,
             },
+            price_version: segment.price_version,
+            scores: segment.scores,
+            prices: prices.at(segment.price_version),
         };
         let checked = match body {
             Body::Absent => Err((SegmentVerdict::Tampered, "the body is not in the store")),
@@ -190,17 +221,9 @@ fn deleted(id: &str) -> Value {
     })
 }
 
-/// The reply. `summary` compares the stored roll-up with the batches' own; it needs all of them at once.
-fn report(
-    id: &ExecutionId,
-    execution: &Execution,
-    walk: &Walk,
-    whole: bool,
-    next_cursor: Option<&str>,
-) -> Value {
+/// The reply. `summary` compares the stored roll-up and scores with the batches' own; it needs all of them at once.
+fn report(id: &ExecutionId, walk: &Walk, summary_fits: Option<bool>, next_cursor: Option<&str>) -> Value {
     let any = |wanted: SegmentVerdict| walk.verdicts.contains(&wanted);
-    let all_verified = walk.verdicts.iter().all(|verdict| *verdict == SegmentVerdict::Verified);
-    let summary_fits = (whole && all_verified).then(|| execution.agrees_with(&walk.facts.rollup));
     let verdict = if any(SegmentVerdict::Tampered) || walk.out_of_place || summary_fits == Some(false) {
         Verdict::Tampered
     } else if any(SegmentVerdict::KeyRetired) {

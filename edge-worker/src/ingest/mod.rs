@@ -77,7 +77,7 @@ async fn take_verified(request: &Request, call: &Call, batch: &Verified<'_>, byt
     call.counted.borrow_mut().events = parsed.count();
     let author = Author::of(batch, &parsed.header)?;
     let policy = spender.spend_steps(call, parsed.count()).await?;
-    let rollup = Rollup::of(&parsed);
+    let rollup = Rollup::priced(&parsed, &project.prices);
     let used = Usage {
         steps: parsed.count(),
         bytes: batch.body().len() as u64,

@@ -5,6 +5,7 @@ pub(crate) mod denials;
 pub(crate) mod generations;
 pub(crate) mod key_store;
 pub(crate) mod keys;
+pub(crate) mod prices;
 pub(crate) mod store;
 
 use crate::access::{self, Administrator, OPERATOR, require_operator};
@@ -26,6 +27,7 @@ use stepseal_protocol::ids::{KeyId, ProjectId};
 use stepseal_protocol::ingest::admission::{Limits, Project, ProjectStatus};
 use stepseal_protocol::ingest::budget::Budget;
 use stepseal_protocol::keys::Root;
+use stepseal_protocol::prices::PriceTable;
 use stepseal_protocol::problem::{Code, Problem};
 use stepseal_protocol::query::{Cursors, PageQuery};
 use stepseal_protocol::search::Search;
@@ -109,6 +111,7 @@ pub(crate) async fn create(mut request: Request, call: &Call) -> Outcome<Reply> 
         retention_days: wanted.retention_days,
         abandon_after_minutes: wanted.abandon_after_minutes,
         denials: Vec::new(),
+        prices: PriceTable::default(),
         created_at: call.now,
     };
     let made = [Role::Viewer, Role::Admin]

@@ -1,5 +1,8 @@
 //! `GET /v1/stats` and `GET /v1/facets`: sums, and what executions can be grouped and found by.
 
+mod scores;
+mod step_times;
+
 use crate::access::{self, Reader};
 use crate::call::Call;
 use crate::config::Secrets;
@@ -7,12 +10,12 @@ use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::cipher;
-use crate::storage::statistics::{self, Answer, COUNTED_MAX, EndedRow, FacetValue, Question};
+use crate::storage::statistics::{self, Answer, COUNTED_MAX, DayRow, EndedRow, FacetValue, Question};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use stepseal_protocol::at_rest::Labels;
 use stepseal_protocol::batch::Usage;
-use stepseal_protocol::query::{Cursors, Facet, FacetsQuery, StatsQuery, Sums, Tally};
+use stepseal_protocol::query::{Cursors, Facet, FacetsQuery, StatsQuery, Sums, SumsOfDay, Tally};
 use worker::Request;
 
 /// Values that an answer is grouped by, at most.
@@ -32,9 +35,10 @@ pub(crate) async fn stats(request: &Request, call: &Call) -> Outcome<Reply> {
         .filter
         .leading()
         .map(|(facet, value)| (facet.as_str(), json!([facet.stored(&labels, value)]).to_string()));
-    let question = Question { project, window, bucket_ms, values: of_leading, facets };
+    let facets_beside = query.filter.stored_facets_beside_leading(&labels);
+    let question = Question { project, window, bucket_ms, values: of_leading, facets, facets_beside };
     let answer = statistics::ask(&call.env, &question).await?;
-    let (total, buckets) = by_time(&answer);
+    let (total, buckets) = by_time(&answer)?;
     let mut reply = json!({
         "window": { "from": window.from, "to": window.to },
         "bucket_ms": bucket_ms,
@@ -48,6 +52,14 @@ pub(crate) async fn stats(request: &Request, call: &Call) -> Outcome<Reply> {
         reply["groups"] = groups;
         reply["more_groups"] = more.into();
         read += rows;
+    }
+    if query.steps {
+        let leading = query.filter.leading().map(|(facet, value)| (facet, facet.stored(&labels, value)));
+        let leading = leading.as_ref().map(|(facet, value)| (facet.as_str(), value.as_str()));
+        read += step_times::add(call, &question, leading, &labels, &mut reply).await?;
+    }
+    if query.scores {
+        read += scores::add(call, &question, &labels, &mut reply).await?;
     }
     state_cost(&mut reply, &reader, read);
     Reply::ok(&reply)
@@ -72,17 +84,17 @@ async fn groups(
     let question = Question {
         values: Some((word, json!(values).to_string())),
         facets: question.facets.clone(),
+        facets_beside: question.facets.clone(),
         ..*question
     };
     let answer = statistics::ask(&call.env, &question).await?;
     rows += answer.rows_read;
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     for row in &answer.ended {
-        tallies.entry(row.value.as_deref().unwrap_or_default()).or_default().add(&sums(row));
-    }
-    for row in &answer.first_tokens {
-        let tally = tallies.entry(row.value.as_deref().unwrap_or_default()).or_default();
-        tally.add_first_tokens(row.ttft, row.executions);
+        let value = row.value.and_then(|place| values.get(place)).copied().unwrap_or_default();
+        let tally = tallies.entry(value).or_default();
+        tally.add(&sums(row));
+        each_first_token(row, |class| tally.add_first_tokens(class, 1));
     }
     let mut groups: Vec<(&str, Tally)> = tallies.into_iter().collect();
     groups.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.executions()));
@@ -95,22 +107,57 @@ async fn groups(
     Ok((shown.collect(), more, rows))
 }
 
-fn by_time(answer: &Answer) -> (Tally, BTreeMap<i64, Tally>) {
+fn by_time(answer: &Answer) -> Outcome<(Tally, BTreeMap<i64, Tally>)> {
     let (mut total, mut buckets) = (Tally::default(), BTreeMap::<i64, Tally>::new());
+    for row in &answer.days {
+        let sums = sums_of_day(row)?;
+        total.add_day(&sums);
+        buckets.entry(row.day).or_default().add_day(&sums);
+    }
     for row in &answer.ended {
         let sums = sums(row);
         total.add(&sums);
-        buckets.entry(row.bucket).or_default().add(&sums);
-    }
-    for row in &answer.first_tokens {
-        total.add_first_tokens(row.ttft, row.executions);
-        buckets.entry(row.bucket).or_default().add_first_tokens(row.ttft, row.executions);
+        let bucket = buckets.entry(row.bucket).or_default();
+        bucket.add(&sums);
+        each_first_token(row, |class| {
+            total.add_first_tokens(class, 1);
+            bucket.add_first_tokens(class, 1);
+        });
     }
     for row in &answer.going_on {
         total.add_status(&row.status, row.executions);
         buckets.entry(row.bucket).or_default().add_status(&row.status, row.executions);
     }
-    (total, buckets)
+    Ok((total, buckets))
+}
+
+fn sums_of_day(row: &DayRow) -> Outcome<SumsOfDay> {
+    let doing = "reading a day's sums";
+    let classes = |text: &str| serde_json::from_str::<BTreeMap<i64, u64>>(text).doing(doing);
+    let versions: BTreeMap<String, u64> = serde_json::from_str(&row.price_versions).doing(doing)?;
+    let versions = versions.iter().filter(|(_, count)| **count > 0).filter_map(|(versions, _)| {
+        let (first, last) = versions.split_once('-')?;
+        Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?))
+    });
+    Ok(SumsOfDay {
+        completed: row.completed,
+        failed: row.failed,
+        cancelled: row.cancelled,
+        steps: row.steps,
+        error_steps: row.error_steps,
+        usage: Usage {
+            input: row.input_tokens,
+            cache_read: row.cache_read_tokens,
+            cache_write: row.cache_write_tokens,
+            output: row.output_tokens,
+            reasoning: row.reasoning_tokens,
+        },
+        cost_nano_usd: row.cost_nano_usd,
+        derived_cost_nano_usd: row.derived_cost_nano_usd,
+        price_versions: versions.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))),
+        durations: classes(&row.durations)?,
+        first_tokens: classes(&row.first_tokens)?,
+    })
 }
 
 fn shown_buckets(buckets: &BTreeMap<i64, Tally>, bucket_ms: i64) -> Vec<Value> {
@@ -121,6 +168,11 @@ fn shown_buckets(buckets: &BTreeMap<i64, Tally>, bucket_ms: i64) -> Vec<Value> {
         Value::Object(shown)
     };
     buckets.iter().map(shown).collect()
+}
+
+fn each_first_token(row: &EndedRow, mut visit: impl FnMut(i64)) {
+    let classes = row.first_tokens.as_deref().unwrap_or_default().split(',');
+    classes.filter_map(|class| class.parse().ok()).for_each(&mut visit);
 }
 
 fn sums(row: &EndedRow) -> Sums {
@@ -138,6 +190,8 @@ fn sums(row: &EndedRow) -> Sums {
             reasoning: row.reasoning,
         },
         cost_nano_usd: row.cost_nano_usd,
+        derived_cost_nano_usd: row.derived_cost_nano_usd,
+        price_versions: row.price_version_first.zip(row.price_version_last),
     }
 }
 

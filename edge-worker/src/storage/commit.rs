@@ -8,6 +8,7 @@
 use super::bodies::{discard_body, put_body};
 use super::cipher;
 use super::executions::UNTIMED;
+use super::scores::{self, OfBatch};
 use super::statement::{Bind, bind};
 use super::subject_keys::{self, SubjectKey};
 use crate::call::Call;
@@ -25,6 +26,7 @@ use stepseal_protocol::ingest::admission::Author;
 use stepseal_protocol::ingest::receipt::BatchKey;
 use stepseal_protocol::messages::message_indexes;
 use stepseal_protocol::rollup::{CappedSet, EndFacts, Rollup, StartFacts};
+use stepseal_protocol::scores::scores_of;
 use stepseal_protocol::search::Tokens;
 use stepseal_protocol::transfer::ImportRecord;
 use stepseal_protocol::transparency::content;
@@ -118,7 +120,16 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup
     let labels = cipher::labels(&call.env, &key.project)?;
     let rollup = rollup.sealed(&labels);
     let body = (!in_kv).then(|| hex_encode(&sealed.bytes));
-    let stored = StoredAs { attempt: &attempt, root: &sealed.root, body: body.as_deref() };
+    let scores: Vec<_> =
+        scores_of(segment.parsed).iter().map(|score| score.sealed(&labels, place.execution)).collect();
+    let price_version = rollup.price_versions.map(|(version, _)| version);
+    let stored = StoredAs {
+        attempt: &attempt,
+        root: &sealed.root,
+        price_version,
+        scores: scores.len() as u64,
+        body: body.as_deref(),
+    };
     let mut statements = vec![
         insert_segment(&database, segment, &key, &stored)?,
         merge_rollup(&database, segment, &key, &attempt, &rollup)?,
@@ -129,6 +140,19 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup
     }
     if let Some(import) = segment.import {
         statements.push(insert_import(call, &database, segment, &key, &attempt, import)?);
+    }
+    if !scores.is_empty() {
+        let (project, execution, writer) = (place.project, place.execution, place.writer);
+        let of = OfBatch {
+            project,
+            execution,
+            writer,
+            k: key.k,
+            attempt: &attempt,
+            received_at: segment.received_at,
+        };
+        // After the roll-up, because scores are found by the time of their execution.
+        statements.push(scores::insert(&database, &of, &scores)?);
     }
     let results = database.batch(statements).await.storing(doing)?;
     let inserted = results.first().ok_or_else(|| Fault::internal(doing, "no results"))?;
@@ -167,6 +191,10 @@ struct StoredAs<'a> {
     attempt: &'a str,
     /// Name of the root that seals the body.
     root: &'a str,
+    /// The version of the prices that its costs are derived from.
+    price_version: Option<u64>,
+    /// How many scores it brings.
+    scores: u64,
     /// Hex of the sealed body where the row holds it: D1's binding carries blobs as JSON arrays of numbers,
     /// four characters a byte.
     body: Option<&'a str>,
@@ -250,6 +278,8 @@ fn insert_segment(
         Bind::Text(stored.root),
         Bind::MaybeText(stored.body),
         Bind::Text(&subjects),
+        Bind::MaybeNumber(stored.price_version),
+        Bind::Number(stored.scores),
     ];
     Ok(bind(database, include_str!("insert_segment.sql"), &values).doing(doing)?)
 }
@@ -331,6 +361,7 @@ fn merge_rollup(
     values.push(Bind::Text(&rollup.state_rank));
     values.extend(end_binds(rollup.end.as_ref()));
     let (models, tools) = (rollup.models.to_json(), rollup.tools.to_json());
+    let step_times = rollup.step_times.to_json();
     values.extend(count_binds(rollup));
     values.extend([Bind::Text(&models), Bind::Text(&tools)]);
     let account = &rollup.account;
@@ -343,6 +374,10 @@ fn merge_rollup(
         Bind::Number(account.dropped),
         Bind::Text(attempt),
         Bind::MaybeSigned(rollup.first_token_at),
+        Bind::Number(rollup.derived_cost_nano_usd),
+        Bind::MaybeNumber(rollup.price_versions.map(|(first, _)| first)),
+        Bind::MaybeNumber(rollup.price_versions.map(|(_, last)| last)),
+        Bind::Text(&step_times),
     ]);
     Ok(bind(database, include_str!("merge_rollup.sql"), &values).doing("binding a roll-up")?)
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stepseal_protocol::at_rest::Labels;
 use stepseal_protocol::batch::Usage;
-use stepseal_protocol::query::{Facet, Facts, Filter, Sort};
+use stepseal_protocol::query::{Facet, Facts, Filter, Sort, price_versions, usd};
 use stepseal_protocol::rollup::{Account, Rollup};
 use worker::Env;
 
@@ -59,6 +59,12 @@ pub(crate) struct Execution {
     adopted_expected: u64,
     dropped: u64,
     first_token_at: Option<i64>,
+    derived_cost_nano_usd: u64,
+    price_version_first: Option<u64>,
+    price_version_last: Option<u64>,
+    /// Of lists and of what was stored before this was kept: none.
+    #[serde(default)]
+    step_times: Option<String>,
     status: String,
     tokens: i64,
 }
@@ -152,6 +158,10 @@ impl Execution {
         }
     }
 
+    fn price_versions(&self) -> Option<(u64, u64)> {
+        self.price_version_first.zip(self.price_version_last)
+    }
+
     fn usage(&self) -> Usage {
         Usage {
             input: self.input_tokens,
@@ -170,11 +180,6 @@ impl Execution {
         let open = |column: &str, stored: &Option<String>| {
             stored.as_deref().and_then(|stored| labels.open(column, stored))
         };
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "sums stay below 2^53 nano-dollars, 9 million dollars"
-        )]
-        let cost_usd = self.cost_nano_usd as f64 / 1e9;
         json!({
             "id": self.id,
             "name": open("name", &self.name),
@@ -197,7 +202,9 @@ impl Execution {
             "models": labels.open_set("models", &self.models),
             "tools": labels.open_set("tools", &self.tools),
             "usage": self.usage(),
-            "cost_usd": cost_usd,
+            "cost_usd": usd(self.cost_nano_usd),
+            "derived_cost_usd": usd(self.derived_cost_nano_usd),
+            "price_versions": price_versions(self.price_versions()),
             "completeness": self.account().completeness(self.events, self.end_status.is_some()),
             "subject": self.subject,
             "provenance": self.provenance,
@@ -228,6 +235,8 @@ impl Execution {
             && self.end_status.as_deref() == end.map(|end| end.status.as_str())
             && self.ended_at == end.map(|end| end.at)
             && self.counts() == rollup_counts(rollup)
+            && self.price_versions() == rollup.price_versions
+            && self.step_times.as_ref().is_none_or(|stored| *stored == rollup.step_times.to_json())
             && self.usage() == rollup.usage
             && self.models == rollup.models.to_json()
             && self.tools == rollup.tools.to_json()
@@ -236,11 +245,17 @@ impl Execution {
             && (self.first_token_at.is_none() || self.first_token_at == rollup.first_token_at)
     }
 
-    fn counts(&self) -> [u64; 6] {
-        [self.batches, self.events, self.rejected, self.steps, self.error_steps, self.cost_nano_usd]
+    fn counts(&self) -> [u64; 7] {
+        let Self {
+            batches, events, rejected, steps, error_steps, cost_nano_usd, derived_cost_nano_usd, ..
+        } = *self;
+        [batches, events, rejected, steps, error_steps, cost_nano_usd, derived_cost_nano_usd]
     }
 }
 
-fn rollup_counts(rollup: &Rollup) -> [u64; 6] {
-    [rollup.batches, rollup.events, rollup.rejected, rollup.steps, rollup.error_steps, rollup.cost_nano_usd]
+fn rollup_counts(rollup: &Rollup) -> [u64; 7] {
+    let Rollup {
+        batches, events, rejected, steps, error_steps, cost_nano_usd, derived_cost_nano_usd, ..
+    } = *rollup;
+    [batches, events, rejected, steps, error_steps, cost_nano_usd, derived_cost_nano_usd]
 }

@@ -6,7 +6,8 @@ INSERT INTO executions (
   state_rank, end_rank, end_writer, end_k, end_status, ended_at,
   batches, events, rejected, steps, error_steps,
   input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd,
-  models, tools, openers, closers, expected, adopted_closers, adopted_expected, dropped, first_token_at
+  models, tools, openers, closers, expected, adopted_closers, adopted_expected, dropped, first_token_at,
+  derived_cost_nano_usd, price_version_first, price_version_last, step_times
 )
 SELECT
   ?1, ?2, ?5, ?6, ?7, ?7, ?8,
@@ -14,7 +15,8 @@ SELECT
   ?20, ?21, ?22, ?23, ?24, ?25,
   1, ?26, ?27, ?28, ?29,
   ?30, ?31, ?32, ?33, ?34, ?35,
-  ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?45
+  ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?45,
+  ?46, ?47, ?48, ?49
 WHERE EXISTS (
   SELECT 1 FROM segments
   WHERE project_id = ?1 AND execution_id = ?2 AND writer = ?3 AND k = ?4 AND attempt = ?44
@@ -63,10 +65,25 @@ ON CONFLICT (project_id, id) DO UPDATE SET
       ORDER BY value LIMIT 32
     )
   )),
+  step_times = iif(excluded.step_times = '{}' OR step_times IS NULL, step_times, (
+    SELECT json_group_object(key, count) FROM (
+      SELECT key, sum(value) AS count FROM (
+        SELECT key, value FROM json_each(step_times) UNION ALL SELECT key, value FROM json_each(excluded.step_times)
+      )
+      GROUP BY key ORDER BY key LIMIT 128
+    )
+  )),
   openers = openers + excluded.openers,
   closers = closers + excluded.closers,
   expected = expected + excluded.expected,
   adopted_closers = adopted_closers + excluded.adopted_closers,
   adopted_expected = adopted_expected + excluded.adopted_expected,
   dropped = dropped + excluded.dropped,
-  first_token_at = ifnull(min(first_token_at, excluded.first_token_at), ifnull(first_token_at, excluded.first_token_at))
+  first_token_at = ifnull(min(first_token_at, excluded.first_token_at), ifnull(first_token_at, excluded.first_token_at)),
+  derived_cost_nano_usd = derived_cost_nano_usd + excluded.derived_cost_nano_usd,
+  price_version_first = ifnull(
+    min(price_version_first, excluded.price_version_first), ifnull(price_version_first, excluded.price_version_first)
+  ),
+  price_version_last = ifnull(
+    max(price_version_last, excluded.price_version_last), ifnull(price_version_last, excluded.price_version_last)
+  )

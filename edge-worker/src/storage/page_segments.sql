@@ -1,5 +1,5 @@
 -- A page of an execution's segments in order of (writer, k), bodies as hex, with what is kept of those that were imported.
-SELECT s.writer, s.k, s.n, s.count, s.sha256, s.batch_id, s.provenance, s.received_at, s.envelope, s.attempt, s.bytes,
+SELECT s.writer, s.k, s.n, s.count, s.sha256, s.batch_id, s.provenance, s.received_at, s.envelope, s.attempt, s.bytes, s.price_version, s.scores,
   m.imported_at, m.actor AS import_actor, m.key AS import_key, m.attestation AS import_attestation, m.tag AS import_tag,
   iif(s.body IS NULL, NULL, hex(s.body)) AS body
 FROM segments s

@@ -37,6 +37,12 @@ pub(crate) struct Segment {
     import_attestation: Option<String>,
     #[serde(default)]
     import_tag: Option<String>,
+    /// The version of the prices that its costs were derived from.
+    #[serde(default)]
+    pub(crate) price_version: Option<u64>,
+    /// How many of its scores are rows; none if it was stored before scores were kept.
+    #[serde(default)]
+    pub(crate) scores: Option<u64>,
     /// Hex of the body where the row holds it.
     body: Option<String>,
 }

@@ -183,7 +183,7 @@ impl Importer<'_> {
         refuse_unlike(line, &parsed)?;
         let author = owner_checked(line, Author::of(&batch, &parsed.header)?)?;
         Spender::of_import(&self.project).spend_steps(self.call, parsed.count()).await?;
-        let rollup = Rollup::of(&parsed);
+        let rollup = Rollup::priced(&parsed, &self.project.prices);
         let used = Usage {
             steps: parsed.count(),
             bytes: batch.body().len() as u64,

@@ -11,6 +11,7 @@ use crate::executions::{StepsPlace, Tables, add_contents_of, steps_of};
 use crate::failure::{Doing, Outcome};
 use crate::respond::Reply;
 use crate::storage::executions::Execution;
+use crate::storage::prices::{self, Prices};
 use crate::storage::segments::SegmentPosition;
 use crate::storage::{cipher, segments};
 use serde::{Deserialize, Serialize};
@@ -127,11 +128,13 @@ impl Exporter<'_> {
         let (mut tables, mut position) = (Tables::default(), begin.position_in(id));
         let most = u32::try_from(SEGMENTS_MAX).unwrap_or(u32::MAX) + 1;
         let found = segments::page(&call.env, project, id, &position, most).await?;
+        let versions = found.iter().filter_map(|segment| segment.price_version);
+        let prices = prices::versions(&call.env, project, versions).await?;
         for segment in found.iter().take(SEGMENTS_MAX) {
             if self.load.segments() > 0 && self.is_full() || !self.load.take(segment) {
                 return Ok(Some(position));
             }
-            let steps = steps_of(&place, &mut tables, segment).await?;
+            let steps = steps_of(&place, &mut tables, &prices, segment).await?;
             let spans = self.spans(&trace, steps);
             self.push(&trace, &spans);
             position = after_segment(segment)?;
@@ -177,7 +180,8 @@ impl Exporter<'_> {
                 let segment =
                     segments::one(&place.call.env, place.project, place.execution, &writer, k).await?;
                 let steps = match &segment {
-                    Some(segment) => steps_of(place, &mut tables, segment).await?,
+                    // What has not ended has no cost yet.
+                    Some(segment) => steps_of(place, &mut tables, &Prices::default(), segment).await?,
                     None => Vec::new(),
                 };
                 read = Some((writer, k, steps));

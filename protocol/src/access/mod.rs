@@ -46,6 +46,11 @@ impl Role {
         matches!(self, Self::Viewer | Self::Admin)
     }
 
+    /// Whether it may add to what is recorded.
+    pub const fn may_write(self) -> bool {
+        matches!(self, Self::Ingest | Self::Admin)
+    }
+
     /// Whether it may change the project and what is in it.
     pub const fn may_administer(self) -> bool {
         matches!(self, Self::Admin)

@@ -3,6 +3,7 @@
 use super::malformed;
 use crate::ingest::admission::{Project, ProjectStatus};
 use crate::limits::SUBJECT_MAX;
+use crate::prices::PriceTable;
 use crate::problem::{Code, Problem};
 use crate::rollup::LABEL_MAX;
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,7 @@ impl Project {
         self.name.clear();
         self.origins.clear();
         self.denials.clear();
+        self.prices = PriceTable::default();
     }
 
     /// Refuses writers of a project that is paused or deleted.

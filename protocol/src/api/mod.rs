@@ -64,6 +64,10 @@ operations! {
     DeleteExecution = "deleteExecution";
     /// An execution's steps.
     ListSteps = "listSteps";
+    /// What two executions did alike and otherwise.
+    CompareExecutions = "compareExecutions";
+    /// Scores an execution.
+    AddScore = "addScore";
     /// Verifies an execution.
     VerifyExecution = "verifyExecution";
     /// The log's checkpoints.
@@ -108,6 +112,12 @@ operations! {
     AddDenial = "addDenial";
     /// Takes a denial back.
     RemoveDenial = "removeDenial";
+    /// The prices.
+    ShowPrices = "showPrices";
+    /// The prices as they were at a version.
+    ShowPricesVersion = "showPricesVersion";
+    /// Replaces the prices.
+    ReplacePrices = "replacePrices";
     /// Deletions.
     ListDeletions = "listDeletions";
     /// Orders a deletion.
@@ -131,6 +141,8 @@ pub enum Access {
     Signature,
     /// Keys that read, of the project: viewer and admin.
     Reader,
+    /// Keys that write, of the project: ingest and admin.
+    Writer,
     /// Admin keys, of the project.
     Admin,
     /// The operator.

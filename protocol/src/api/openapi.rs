@@ -99,6 +99,7 @@ fn access_word(access: Access) -> &'static str {
         Access::Anyone => "anyone",
         Access::Signature => "signature",
         Access::Reader => "reader",
+        Access::Writer => "writer",
         Access::Admin => "admin",
         Access::Operator => "operator",
         Access::AdminOrOperator => "admin or operator",
@@ -110,13 +111,13 @@ fn security(access: Access) -> Value {
         Access::Anyone | Access::Signature => json!([]),
         Access::Operator => json!([{ "operatorKey": [] }]),
         Access::AdminOrOperator => json!([{ "apiKey": [] }, { "signInCookie": [] }, { "operatorKey": [] }]),
-        Access::Reader | Access::Admin => json!([{ "apiKey": [] }, { "signInCookie": [] }]),
+        Access::Reader | Access::Writer | Access::Admin => json!([{ "apiKey": [] }, { "signInCookie": [] }]),
     }
 }
 
 fn security_schemes() -> Value {
     json!({
-        "apiKey": { "type": "http", "scheme": "bearer", "description": "`stepseal_viewer_…` or `stepseal_admin_…`." },
+        "apiKey": { "type": "http", "scheme": "bearer", "description": "`stepseal_viewer_…` or `stepseal_admin_…`; `stepseal_ingest_…` where writers may." },
         "operatorKey": { "type": "http", "scheme": "bearer", "description": "`stepseal_operator_…`; of no use in a page." },
         "signInCookie": {
             "type": "apiKey", "in": "cookie", "name": "__Host-stepseal",
@@ -129,7 +130,7 @@ fn security_schemes() -> Value {
 fn access_refusals(access: Access) -> &'static [Code] {
     match access {
         Access::Anyone | Access::Signature => &[],
-        Access::Reader | Access::Admin | Access::Operator | Access::AdminOrOperator => &[
+        Access::Reader | Access::Writer | Access::Admin | Access::Operator | Access::AdminOrOperator => &[
             Code::Unauthenticated,
             Code::CredentialInvalid,
             Code::RoleInsufficient,

@@ -1,6 +1,6 @@
 //! The table of routes.
 
-use super::Access::{Admin, AdminOrOperator, Anyone, Operator, Reader, Signature};
+use super::Access::{Admin, AdminOrOperator, Anyone, Operator, Reader, Signature, Writer};
 use super::{Access, Body, Operation as Op, Parameter, Route};
 use crate::problem::Code;
 
@@ -29,6 +29,7 @@ const fn typed(name: &'static str, schema: &'static str, about: &'static str) ->
 }
 
 const COUNT: &str = r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#;
+const SCORE_BOUND: &str = r#"{"type":"number","minimum":-1000000000000000,"maximum":1000000000000000}"#;
 const AMOUNT: &str = r#"{"type":"number","minimum":0,"maximum":9000000}"#;
 
 /// What executions are filtered by, and how they are shown.
@@ -60,6 +61,10 @@ const LIST: &[Parameter] = &[
     typed("max_tokens", COUNT, "Only with this many tokens or fewer."),
     typed("min_cost_usd", AMOUNT, "Only what cost this or more."),
     typed("max_cost_usd", AMOUNT, "Only what cost this or less."),
+    text("score", "Only with a score of this name."),
+    typed("min_score", SCORE_BOUND, "Only where such a score is this or more; `true` counts as 1."),
+    typed("max_score", SCORE_BOUND, "Only where such a score is this or less."),
+    text("score_value", "Only where such a score is this text, `true` or `false`."),
     FROM,
     TO,
     typed(
@@ -165,13 +170,14 @@ const STEPS: &[Parameter] = &[
     text("environment", "Only in executions of this environment."),
     text("release", "Only in executions of this release."),
     text("tag", "Only in executions with this tag."),
+    text("score", "Only in executions with a score of this name."),
     FROM,
     TO,
     LIMIT,
     CURSOR,
 ];
 
-const FACET: &str = r#"{"enum":["session","user","tag","release","tool","name","model","agent","pipeline","error","environment","status"]}"#;
+const FACET: &str = r#"{"enum":["session","user","tag","score","release","tool","name","model","agent","pipeline","error","environment","status"]}"#;
 
 const STATS: &[Parameter] = &[
     typed(
@@ -190,6 +196,7 @@ const STATS: &[Parameter] = &[
     text("model", "Only what used this model."),
     text("tool", "Only what used this tool."),
     typed("error", r#"{"enum":["true"]}"#, "Only where something failed."),
+    text("score", "Only with a score of this name."),
     FROM,
     TO,
     typed(
@@ -198,6 +205,16 @@ const STATS: &[Parameter] = &[
         "Buckets of time: hours for up to 31 days, days for up to 366; fitting if not given.",
     ),
     typed("group_by", FACET, "Also by each value of this facet, at most 100."),
+    typed(
+        "scores",
+        r#"{"type":"boolean","default":false}"#,
+        "Also the scores, by name: at most 20 names, of 20,000 scores.",
+    ),
+    typed(
+        "steps",
+        r#"{"type":"boolean","default":false}"#,
+        "Also the steps, by kind and name: of the newest 2,000 executions; times within 11 %.",
+    ),
 ];
 
 const fn text(name: &'static str, about: &'static str) -> Parameter {
@@ -424,6 +441,32 @@ pub(super) const ROUTES: &[Route] = &[
     .query(PAGE)
     .refusals(EXECUTION_REFUSALS),
     route(
+        Op::CompareExecutions,
+        "GET",
+        "/v1/executions/{execution}/compare/{other}",
+        Reader,
+        "Compares two executions: aligned steps, members that differ, time, tokens and cost; of long ones the beginning.",
+    )
+    .refusals(&[Code::ParameterUnknown, Code::ExecutionNotFound, Code::ExecutionDeleted]),
+    route(
+        Op::AddScore,
+        "POST",
+        "/v1/executions/{execution}/scores",
+        Writer,
+        "Scores an execution or one of its steps. The same id with the same content is a no-op.",
+    )
+    .body(json("ScoreRequest"))
+    .refusals(&[
+        Code::RequestMalformed,
+        Code::BodyTooLarge,
+        Code::ProjectUnknown,
+        Code::ProjectPaused,
+        Code::ExecutionNotFound,
+        Code::ExecutionDeleted,
+        Code::ScoreConflict,
+        Code::ListFull,
+    ]),
+    route(
         Op::VerifyExecution,
         "GET",
         "/v1/executions/{execution}/verify",
@@ -597,6 +640,31 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
             Code::ProjectNotFound,
             Code::ChangedMeanwhile,
         ]),
+    route(
+        Op::ShowPrices,
+        "GET",
+        "/prices",
+        Admin,
+        "Shows the prices that costs are derived from where steps report none.",
+    )
+    .refusals(&[Code::ProjectNotFound]),
+    route(
+        Op::ReplacePrices,
+        "PUT",
+        "/prices",
+        Admin,
+        "Replaces the prices by a new version. What is stored keeps the version that it was priced under.",
+    )
+    .body(json("PricesRequest"))
+    .refusals(CHANGE_REFUSALS),
+    route(
+        Op::ShowPricesVersion,
+        "GET",
+        "/prices/{version}",
+        Admin,
+        "Shows the prices as they were at a version.",
+    )
+    .refusals(&[Code::PricesNotFound]),
     route(Op::ListDeletions, "GET", "/deletions", Admin, "Lists the last hundred deletions.").replies("DeletionList"),
     route(Op::OrderDeletion, "POST", "/deletions", Admin, "Deletes everything of a user or subject.")
         .body(json("DeletionRequest"))

@@ -57,7 +57,7 @@ pub enum Kind<'a> {
         at: i64,
     },
     /// A score of the execution or of a step.
-    Score,
+    Score(Score<'a>),
     /// Events that the writer could not keep.
     Drop {
         /// Why.
@@ -111,6 +111,8 @@ pub struct Step<'a> {
     pub name: Cow<'a, str>,
     /// Start, Unix ms.
     pub at: i64,
+    /// How long it took, ms; 0 while it runs.
+    pub duration_ms: f64,
     /// How it went; none while it runs.
     pub status: Option<StepStatus>,
     /// Model.
@@ -119,10 +121,34 @@ pub struct Step<'a> {
     pub tool: Option<Cow<'a, str>>,
     /// Tokens.
     pub usage: Usage,
-    /// Cost in nano-dollars.
-    pub cost_nano_usd: u64,
+    /// Cost that it reports, in nano-dollars.
+    pub cost_nano_usd: Option<u64>,
     /// When its first token came, Unix ms, where it says how long that took.
     pub first_token_at: Option<i64>,
+}
+
+impl Step<'_> {
+    /// Whether its tokens and cost are its own: an agent or a chain reports the sum of its children, and counting both
+    /// would count twice.
+    pub const fn is_leaf(&self) -> bool {
+        !matches!(self.kind, StepKind::Agent | StepKind::Chain)
+    }
+}
+
+/// The fields of `score`. All but the name are raw: batches were stored before anybody read them, so nothing in them makes
+/// the event unsound now.
+#[derive(Clone, Debug)]
+pub struct Score<'a> {
+    /// What is judged.
+    pub name: Cow<'a, str>,
+    /// The judgement.
+    pub value: &'a RawValue,
+    /// Id of the step that is judged.
+    pub step: Option<&'a RawValue>,
+    /// Why.
+    pub comment: Option<&'a RawValue>,
+    /// Who or what judges.
+    pub source: Option<&'a RawValue>,
 }
 
 /// The fields of `end`.
@@ -253,6 +279,12 @@ struct Wire<'a> {
     #[serde(borrow)]
     value: Option<&'a RawValue>,
     #[serde(borrow)]
+    step: Option<&'a RawValue>,
+    #[serde(borrow)]
+    comment: Option<&'a RawValue>,
+    #[serde(borrow)]
+    source: Option<&'a RawValue>,
+    #[serde(borrow)]
     reason: Option<Cow<'a, str>>,
     count: Option<u64>,
     from: Option<u64>,
@@ -360,11 +392,13 @@ impl<'a> Wire<'a> {
             "open" => self.into_step(false).map(Kind::Open),
             "step" => self.into_step(true).map(Kind::Step),
             "log" => Ok(Kind::Log { at: time(self.at, "at")? }),
-            "score" => {
-                need(self.name, "name")?;
-                need(self.value, "value")?;
-                Ok(Kind::Score)
-            }
+            "score" => Ok(Kind::Score(Score {
+                name: need(self.name, "name")?,
+                value: need(self.value, "value")?,
+                step: self.step,
+                comment: self.comment,
+                source: self.source,
+            })),
             "drop" => self.into_drop(n),
             "end" => self.into_end(n).map(Kind::End),
             _ => Ok(Kind::Unknown),
@@ -400,8 +434,7 @@ impl<'a> Wire<'a> {
                 return Err("field `duration_ms` must be 0 or more".into());
             }
         }
-        let cost = self.cost_usd.unwrap_or(0.0);
-        if !(0.0..=COST_MAX_USD).contains(&cost) {
+        if self.cost_usd.is_some_and(|cost| !(0.0..=COST_MAX_USD).contains(&cost)) {
             return Err("field `cost_usd` must be between 0 and 1,000,000".into());
         }
         let usage = self.usage.unwrap_or_default();
@@ -414,7 +447,7 @@ impl<'a> Wire<'a> {
             clippy::cast_sign_loss,
             reason = "the range was just checked"
         )]
-        let cost_nano_usd = (cost * 1e9).round() as u64;
+        let cost_nano_usd = self.cost_usd.map(|cost| (cost * 1e9).round() as u64);
         let at = time(self.at, "at")?;
         Ok(Step {
             id: need(self.id, "id")?,
@@ -422,6 +455,7 @@ impl<'a> Wire<'a> {
             name: need(self.name, "name")?,
             at,
             first_token_at: self.ttft_ms.and_then(|raw| first_token_at(at, raw)),
+            duration_ms: if ended { self.duration_ms.unwrap_or_default() } else { 0.0 },
             status,
             model: self.model,
             tool: self.tool.and_then(|tool| tool.name),

@@ -9,7 +9,7 @@ mod event;
 mod header;
 mod inflate;
 
-pub use event::{End, EndStatus, Event, Kind, Start, Step, StepKind, StepStatus, Usage};
+pub use event::{End, EndStatus, Event, Kind, Score, Start, Step, StepKind, StepStatus, Usage};
 pub use header::Header;
 pub use inflate::inflate;
 

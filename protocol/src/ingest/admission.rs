@@ -4,6 +4,7 @@ use crate::administration::ABANDON_AFTER_DEFAULT_MINUTES;
 use crate::administration::Denial;
 use crate::batch::Header;
 use crate::envelope::Verified;
+use crate::prices::PriceTable;
 use crate::problem::{Code, Problem};
 use crate::search::Search;
 use crate::token::{Provenance, Scope};
@@ -62,6 +63,9 @@ pub struct Project {
     /// Sessions and subjects that are refused.
     #[serde(default)]
     pub denials: Vec<Denial>,
+    /// What steps cost that do not say so.
+    #[serde(default)]
+    pub prices: PriceTable,
     /// When it was created, Unix ms.
     pub created_at: u64,
 }

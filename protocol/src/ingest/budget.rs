@@ -26,7 +26,7 @@ pub struct Budget {
     /// Bytes as sent.
     #[serde(default)]
     pub bytes: Option<u64>,
-    /// Cost that steps report; in JSON as US dollars.
+    /// Cost, reported or derived from prices; in JSON as US dollars.
     #[serde(default, rename = "cost_usd", with = "usd")]
     pub cost_nano_usd: Option<u64>,
     /// Share of a limit at which the project is warned, in percent.
@@ -51,7 +51,7 @@ pub struct Usage {
     pub steps: u64,
     /// Bytes as sent.
     pub bytes: u64,
-    /// Cost that steps reported.
+    /// Cost, reported or derived.
     pub cost_nano_usd: u64,
 }
 

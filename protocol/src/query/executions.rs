@@ -18,7 +18,7 @@ const KNOWN: &str =
 const SORTED_DAYS_MAX: i64 = 32;
 
 /// Members of an execution in lists.
-pub const FIELDS: [&str; 27] = [
+pub const FIELDS: [&str; 29] = [
     "id",
     "name",
     "agent",
@@ -41,6 +41,8 @@ pub const FIELDS: [&str; 27] = [
     "tools",
     "usage",
     "cost_usd",
+    "derived_cost_usd",
+    "price_versions",
     "completeness",
     "subject",
     "provenance",
@@ -110,6 +112,7 @@ impl ListQuery {
         if query.text.is_some() && query.sort != Sort::Start {
             return Err(invalid("sort", "What is found by `text` is sorted by start."));
         }
+        query.filter.check()?;
         Ok(query)
     }
 
@@ -239,6 +242,8 @@ mod tests {
             (&[("fields", "")], Code::ParameterInvalid, "fields"),
             (&[("limit", "0")], Code::ParameterInvalid, "limit"),
             (&[("from", "5"), ("to", "5")], Code::ParameterInvalid, "to"),
+            (&[("min_score", "0.5")], Code::ParameterInvalid, "min_score"),
+            (&[("score_value", "good"), ("user", "ann")], Code::ParameterInvalid, "score_value"),
             (&[("from", "yesterday")], Code::ParameterInvalid, "from"),
         ] {
             let problem = parse(pairs).unwrap_err();

@@ -6,6 +6,8 @@ use super::parameters::{invalid, number, truth};
 use crate::at_rest::Labels;
 use crate::problem::Problem;
 use crate::rollup::{Completeness, label};
+use crate::scores::stored_text;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::format;
 use std::string::{String, ToString};
@@ -19,6 +21,7 @@ pub enum Facet {
     Session,
     User,
     Tag,
+    Score,
     Release,
     Tool,
     Name,
@@ -32,10 +35,11 @@ pub enum Facet {
 
 impl Facet {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Session,
         Self::User,
         Self::Tag,
+        Self::Score,
         Self::Release,
         Self::Tool,
         Self::Name,
@@ -53,6 +57,7 @@ impl Facet {
             Self::Session => "session",
             Self::User => "user",
             Self::Tag => "tag",
+            Self::Score => "score",
             Self::Release => "release",
             Self::Tool => "tool",
             Self::Name => "name",
@@ -136,6 +141,19 @@ pub struct Filter {
     pub cost_nano_usd: Range,
     /// Whether their record is whole.
     pub completeness: Option<Completeness>,
+    /// What a score of the facet's name says.
+    pub scored: Scored,
+}
+
+/// What a score says: all that is given, of one score.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scored {
+    /// At least; a number as text, so that questions can be compared.
+    min: Option<String>,
+    /// At most.
+    max: Option<String>,
+    /// This text, `true` or `false`.
+    text: Option<String>,
 }
 
 impl Filter {
@@ -148,6 +166,12 @@ impl Filter {
             "min_tokens" => self.tokens.min = Some(number(name, value)?),
             "max_tokens" => self.tokens.max = Some(number(name, value)?),
             "min_cost_usd" => self.cost_nano_usd.min = Some(nano_dollars(name, value)?),
+            "min_score" => self.scored.min = Some(bound(name, value)?),
+            "max_score" => self.scored.max = Some(bound(name, value)?),
+            "score_value" if value.is_empty() => {
+                return Err(invalid(name, "`score_value` is empty; leave it out."));
+            }
+            "score_value" => self.scored.text = Some(value.into()),
             "max_cost_usd" => self.cost_nano_usd.max = Some(nano_dollars(name, value)?),
             _ => {
                 let Some(facet) = Facet::parse(name) else { return Ok(false) };
@@ -158,11 +182,27 @@ impl Filter {
         Ok(true)
     }
 
+    /// Refuses what a score should say where no score is named.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        if self.facets.contains_key(&Facet::Score) {
+            return Ok(());
+        }
+        let Scored { min, max, text } = &self.scored;
+        let given = [("min_score", min), ("max_score", max), ("score_value", text)];
+        match given.into_iter().find(|(_, given)| given.is_some()) {
+            Some((name, _)) => {
+                Err(invalid(name, format!("`{name}` is of the score that `score` names; name it.")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether rows must be looked at beyond the index that finds them.
     pub fn looks_at_rows(&self) -> bool {
         self.facets.len() > 1
             || self.sound
             || self.completeness.is_some()
+            || self.scored != Scored::default()
             || !(self.duration_ms.is_open() && self.tokens.is_open() && self.cost_nano_usd.is_open())
     }
 
@@ -171,11 +211,33 @@ impl Filter {
         self.facets.first_key_value().map(|(facet, value)| (*facet, value.as_str()))
     }
 
-    /// All facets with their values as the store has them, for SQL: a JSON array of pairs.
+    /// All facets with their values as the store has them, for SQL: a JSON array of pairs. A score's also says what it
+    /// is to be: at least, at most, which text.
     pub fn stored_facets(&self, labels: &Labels) -> String {
-        let pairs: Vec<(&str, String)> =
-            self.facets.iter().map(|(facet, value)| (facet.as_str(), facet.stored(labels, value))).collect();
-        serde_json::to_string(&pairs).unwrap_or_default()
+        self.stored_from(0, labels)
+    }
+
+    /// The same without the leading one, for questions whose index holds it; what its score must say stays.
+    pub fn stored_facets_beside_leading(&self, labels: &Labels) -> String {
+        self.stored_from(1, labels)
+    }
+
+    fn stored_from(&self, first: usize, labels: &Labels) -> String {
+        let stored = |(facet, value): (&Facet, &String)| {
+            let mut stored = std::vec![Value::from(facet.as_str()), facet.stored(labels, value).into()];
+            if *facet == Facet::Score && self.scored != Scored::default() {
+                let Scored { min, max, text } = &self.scored;
+                let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<f64>().ok());
+                let text = text.as_ref().map(|text| stored_text(labels, text));
+                stored.extend([number(min).into(), number(max).into(), text.into()]);
+            }
+            Value::Array(stored)
+        };
+        let asked = |(index, (facet, _)): &(usize, (&Facet, &String))| {
+            *index >= first || **facet == Facet::Score && self.scored != Scored::default()
+        };
+        let asked = self.facets.iter().enumerate().filter(asked).map(|(_, facet)| stored(facet));
+        Value::Array(asked.collect()).to_string()
     }
 
     /// One spelling for the same filter, for cursors.
@@ -234,6 +296,15 @@ fn completeness(name: &str, value: &str) -> Result<Completeness, Problem> {
     }
 }
 
+/// A number that a score may be compared with.
+fn bound(name: &str, value: &str) -> Result<String, Problem> {
+    const MAX: f64 = 1e15;
+    let number: Option<f64> = value.parse().ok().filter(|number: &f64| number.abs() <= MAX);
+    Ok(number
+        .ok_or_else(|| invalid(name, format!("`{name}` is a number from -10^15 to 10^15.")))?
+        .to_string())
+}
+
 /// Dollars in decimal as whole nano-dollars.
 fn nano_dollars(name: &str, value: &str) -> Result<i64, Problem> {
     const MAX_USD: f64 = 9e6;
@@ -272,6 +343,10 @@ mod tests {
             ("min_tokens", "1.5"),
             ("max_duration_ms", "99999999999999999999"),
             ("completeness", "whole"),
+            ("min_score", "high"),
+            ("min_score", "NaN"),
+            ("max_score", "inf"),
+            ("score_value", ""),
         ] {
             let problem = Filter::default().take(name, value).unwrap_err();
             assert_eq!(problem.field.as_deref(), Some(name), "{name}={value}");

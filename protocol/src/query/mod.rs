@@ -19,6 +19,8 @@ pub use filter::{Facet, Facts, Filter, Range};
 pub use live::{CONNECTION_MS, LiveQuery, Subscription};
 pub(crate) use parameters::invalid;
 pub use parameters::{PageQuery, Status};
-pub use statistics::{FacetsQuery, Histogram, StatsQuery, Sums, Tally};
+pub use statistics::{
+    FacetsQuery, Histogram, ScoreTally, StatsQuery, StepTally, Sums, SumsOfDay, Tally, price_versions, usd,
+};
 pub use steps::StepsQuery;
-pub use window::{DAY_MS, Window};
+pub use window::{DAY_MS, DaySplit, Window};

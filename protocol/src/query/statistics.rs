@@ -1,10 +1,11 @@
 //! `GET /v1/stats` and `GET /v1/facets`: what is asked, and how sums and histograms become an answer.
 
 use super::filter::{Facet, Filter};
-use super::parameters::{PageQuery, Pair, each, invalid};
+use super::parameters::{PageQuery, Pair, each, invalid, truth};
 use super::window::{Bounds, DAY_MS, Window};
 use crate::batch::Usage;
 use crate::problem::Problem;
+use crate::rollup::STEP_TIME_PARTS;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::format;
@@ -26,6 +27,10 @@ pub struct StatsQuery {
     pub filter: Filter,
     /// Also by each value of this.
     pub group_by: Option<Facet>,
+    /// Also the scores.
+    pub scores: bool,
+    /// Also the steps, by name.
+    pub steps: bool,
     hourly: Option<bool>,
     bounds: Bounds,
 }
@@ -34,15 +39,21 @@ impl StatsQuery {
     /// Reads the parameters, and refuses anything else.
     pub fn parse<'a>(pairs: impl Iterator<Item = Pair<'a>>) -> Result<Self, Problem> {
         let mut query = Self::default();
-        each(pairs, "the facets, `from`, `to`, `bucket` and `group_by`", |name, value| {
-            match name {
-                "group_by" => query.group_by = Some(facet(name, value)?),
-                "bucket" => query.hourly = Some(hourly(name, value)?),
-                _ if Facet::parse(name).is_some() => return query.filter.take(name, value),
-                _ => return query.bounds.take(name, value),
-            }
-            Ok(true)
-        })?;
+        each(
+            pairs,
+            "the facets, `from`, `to`, `bucket`, `group_by`, `scores` and `steps`",
+            |name, value| {
+                match name {
+                    "group_by" => query.group_by = Some(facet(name, value)?),
+                    "scores" => query.scores = truth(name, value)?,
+                    "steps" => query.steps = truth(name, value)?,
+                    "bucket" => query.hourly = Some(hourly(name, value)?),
+                    _ if Facet::parse(name).is_some() => return query.filter.take(name, value),
+                    _ => return query.bounds.take(name, value),
+                }
+                Ok(true)
+            },
+        )?;
         if query.filter.sound {
             return Err(invalid(
                 "error",
@@ -128,6 +139,8 @@ pub struct Tally {
     error_steps: u64,
     usage: Usage,
     cost_nano_usd: u64,
+    derived_cost_nano_usd: u64,
+    price_versions: Option<(u64, u64)>,
     durations: Histogram,
     first_tokens: Histogram,
 }
@@ -144,13 +157,63 @@ pub struct Sums {
     pub error_steps: u64,
     pub usage: Usage,
     pub cost_nano_usd: u64,
+    pub derived_cost_nano_usd: u64,
+    pub price_versions: Option<(u64, u64)>,
+}
+
+/// Ended executions that started on one day, summed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of `Sums`")]
+pub struct SumsOfDay {
+    pub completed: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    pub steps: u64,
+    pub error_steps: u64,
+    pub usage: Usage,
+    pub cost_nano_usd: u64,
+    pub derived_cost_nano_usd: u64,
+    pub price_versions: Option<(u64, u64)>,
+    /// Counts by class.
+    pub durations: BTreeMap<i64, u64>,
+    pub first_tokens: BTreeMap<i64, u64>,
 }
 
 impl Tally {
+    /// Adds a day.
+    pub fn add_day(&mut self, day: &SumsOfDay) {
+        for (status, count) in
+            [("completed", day.completed), ("failed", day.failed), ("cancelled", day.cancelled)]
+        {
+            if count > 0 {
+                self.add_status(status, count);
+            }
+        }
+        for (class, count) in &day.durations {
+            self.durations.add(*class, *count);
+        }
+        for (class, count) in &day.first_tokens {
+            self.first_tokens.add(*class, *count);
+        }
+        self.add_amounts(&Sums {
+            steps: day.steps,
+            error_steps: day.error_steps,
+            usage: day.usage,
+            cost_nano_usd: day.cost_nano_usd,
+            derived_cost_nano_usd: day.derived_cost_nano_usd,
+            price_versions: day.price_versions,
+            ..Sums::default()
+        });
+    }
+
     /// Adds ended executions.
     pub fn add(&mut self, sums: &Sums) {
         self.add_status(&sums.status, sums.executions);
         self.durations.add(sums.duration, sums.executions);
+        self.add_amounts(sums);
+    }
+
+    fn add_amounts(&mut self, sums: &Sums) {
         self.steps += sums.steps;
         self.error_steps += sums.error_steps;
         self.usage.input += sums.usage.input;
@@ -159,6 +222,9 @@ impl Tally {
         self.usage.output += sums.usage.output;
         self.usage.reasoning += sums.usage.reasoning;
         self.cost_nano_usd += sums.cost_nano_usd;
+        self.derived_cost_nano_usd += sums.derived_cost_nano_usd;
+        let versions = self.price_versions.into_iter().chain(sums.price_versions);
+        self.price_versions = versions.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
     }
 
     /// Adds executions that have not ended: their other sums are not known yet.
@@ -191,10 +257,89 @@ impl Tally {
             "duration_ms": self.durations.shown(),
             "ttft_ms": self.first_tokens.shown(),
             "usage": self.usage,
-            "cost_usd": self.cost_nano_usd as f64 / 1e9,
+            "cost_usd": usd(self.cost_nano_usd),
+            "derived_cost_usd": usd(self.derived_cost_nano_usd),
+            "price_versions": price_versions(self.price_versions),
         });
         if let Value::Object(members) = shown { members } else { Map::new() }
     }
+}
+
+/// Steps of one kind and name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepTally {
+    failed: u64,
+    durations: Histogram,
+}
+
+impl StepTally {
+    /// Adds steps of a class of duration, or failures.
+    pub fn add(&mut self, class: Option<i64>, count: u64) {
+        match class {
+            Some(class) => self.durations.add(class, count),
+            None => self.failed += count,
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.durations.0.values().sum()
+    }
+
+    /// As the API shows it.
+    pub fn shown(&self, kind: &str, name: &str) -> Value {
+        let [p50, p95] =
+            [0.5, 0.95].map(|q| self.durations.class_at(q).map(|class| middle(class, STEP_TIME_PARTS)));
+        json!({
+            "kind": kind, "name": name, "steps": self.count(), "error_steps": self.failed,
+            "duration_ms": { "p50": p50, "p95": p95 },
+        })
+    }
+}
+
+/// Sums over scores of one name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScoreTally {
+    count: u64,
+    numbers: u64,
+    sum: f64,
+    bounds: Option<(f64, f64)>,
+}
+
+impl ScoreTally {
+    /// Of so many scores, so many of which are numbers or booleans, their sum, smallest and largest.
+    pub const fn of(count: u64, numbers: u64, sum: f64, bounds: Option<(f64, f64)>) -> Self {
+        Self { count, numbers, sum, bounds }
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.numbers += other.numbers;
+        self.sum += other.sum;
+        let bounds = self.bounds.into_iter().chain(other.bounds);
+        self.bounds = bounds.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+    }
+
+    /// As the API shows it.
+    #[expect(clippy::cast_precision_loss, reason = "counts are small")]
+    pub fn shown(&self) -> Map<String, Value> {
+        let mean = (self.numbers > 0).then(|| self.sum / self.numbers as f64);
+        let (min, max) = self.bounds.unzip();
+        let shown = json!({ "count": self.count, "mean": mean, "min": min, "max": max });
+        if let Value::Object(members) = shown { members } else { Map::new() }
+    }
+}
+
+/// Whole nano-dollars as dollars.
+#[expect(clippy::cast_precision_loss, reason = "sums stay below 2^53 nano-dollars, 9 million dollars")]
+pub fn usd(nano: u64) -> f64 {
+    nano as f64 / 1e9
+}
+
+/// First and last version of the prices that costs were derived from, as the API shows them.
+pub fn price_versions(versions: Option<(u64, u64)>) -> Value {
+    versions.map_or(Value::Null, |(first, last)| json!({ "first": first, "last": last }))
 }
 
 /// Times in classes that are 5 % wide: class `c` holds the milliseconds `m` with `floor(20 ln(1 + m)) = c`. Quantiles
@@ -209,6 +354,10 @@ impl Histogram {
 
     /// The smallest time that the share `q` of all does not exceed, to the width of its class.
     pub fn quantile(&self, q: f64) -> Option<u64> {
+        self.class_at(q).map(|class| middle(class, PARTS))
+    }
+
+    fn class_at(&self, q: f64) -> Option<i64> {
         let all: u64 = self.0.values().sum();
         #[expect(
             clippy::cast_precision_loss,
@@ -220,7 +369,7 @@ impl Histogram {
         let mut seen = 0;
         self.0.iter().find_map(|(class, count)| {
             seen += count;
-            (seen >= rank).then(|| middle(*class))
+            (seen >= rank).then_some(*class)
         })
     }
 
@@ -237,8 +386,8 @@ impl Histogram {
     clippy::cast_sign_loss,
     reason = "classes are below 800, times below 2^53"
 )]
-fn middle(class: i64) -> u64 {
-    (((class as f64 + 0.5) / PARTS).exp() - 1.0).round().max(0.0) as u64
+fn middle(class: i64, parts: f64) -> u64 {
+    (((class as f64 + 0.5) / parts).exp() - 1.0).round().max(0.0) as u64
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::parameters::{invalid, time};
 use crate::problem::Problem;
 use std::format;
+use std::vec::Vec;
 
 /// A day.
 pub const DAY_MS: i64 = 86_400_000;
@@ -16,6 +17,15 @@ pub struct Window {
     pub from: i64,
     /// Before.
     pub to: Option<i64>,
+}
+
+/// A window in whole days and what is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaySplit {
+    /// First day, and the one after the last; counted from 1970, open if the window is.
+    pub days: Option<(i64, Option<i64>)>,
+    /// What lies before and after them.
+    pub edges: Vec<Window>,
 }
 
 /// The bounds as they were asked for.
@@ -57,6 +67,22 @@ impl Window {
         Self { from, to: self.to.map(|to| (to + DAY_MS - 1) / DAY_MS * DAY_MS) }
     }
 
+    /// The whole days (UTC) in the window, and what is left of it at its ends.
+    pub fn split_days(self) -> DaySplit {
+        let first = (self.from + DAY_MS - 1) / DAY_MS;
+        let end = self.to.map(|to| to / DAY_MS);
+        if end.is_some_and(|end| end <= first) {
+            return DaySplit { days: None, edges: std::vec![self] };
+        }
+        let before = Self { from: self.from, to: Some(first * DAY_MS) };
+        let after = self.to.zip(end).map(|(to, end)| Self { from: end * DAY_MS, to: Some(to) });
+        let edges = core::iter::once(before).chain(after);
+        DaySplit {
+            days: Some((first, end)),
+            edges: edges.filter(|edge| edge.to.is_some_and(|to| edge.from < to)).collect(),
+        }
+    }
+
     /// Refuses a window of more than `days`. One without an end ends at `now` in this.
     pub fn refuse_beyond(&self, days: i64, now: i64) -> Result<(), Problem> {
         if self.to.unwrap_or(now) - self.from > days * DAY_MS {
@@ -80,6 +106,24 @@ mod tests {
         let until = Bounds { from: None, to: Some(5) };
         assert_eq!(until.window(now), Window { from: 0, to: Some(5) });
         assert!(Bounds { from: Some(5), to: Some(5) }.check().is_err());
+    }
+
+    #[test]
+    fn days_and_edges_are_the_window() {
+        let window = |from, to| Window { from, to };
+        let split = |from, to| {
+            let split = window(from, to).split_days();
+            (split.days, split.edges)
+        };
+        let day = DAY_MS;
+        assert_eq!(split(day, Some(3 * day)), (Some((1, Some(3))), std::vec![]));
+        assert_eq!(split(day, None), (Some((1, None)), std::vec![]));
+        assert_eq!(split(day + 1, None), (Some((2, None)), std::vec![window(day + 1, Some(2 * day))]));
+        let both = std::vec![window(day - 1, Some(day)), window(2 * day, Some(2 * day + 1))];
+        assert_eq!(split(day - 1, Some(2 * day + 1)), (Some((1, Some(2))), both));
+        for (from, to) in [(1, 2), (1, day), (1, day + 1), (day, day + 1)] {
+            assert_eq!(split(from, Some(to)), (None, std::vec![window(from, Some(to))]), "{from} {to}");
+        }
     }
 
     #[test]

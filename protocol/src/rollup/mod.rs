@@ -6,9 +6,14 @@
 //! sets keep their smallest members. The store merges the same way in SQL (`executions/merge.sql` of
 //! the worker); [`Rollup::merge`] is the reference that verification compares with.
 
+mod step_times;
+
+pub use step_times::{STEP_TIME_PARTS, StepTimes, read_key};
+
 use crate::at_rest::Labels;
 use crate::batch::{Batch, End, EndStatus, Event, Kind, Start, Step, StepKind, StepStatus, Usage};
 use crate::digest::BodyDigest;
+use crate::prices::PriceTable;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::format;
@@ -44,8 +49,14 @@ pub struct Rollup {
     pub error_steps: u64,
     /// Tokens of the steps that call a model.
     pub usage: Usage,
-    /// Their cost.
+    /// Their cost: what they report, and what is derived from prices where they report none.
     pub cost_nano_usd: u64,
+    /// The derived part of it.
+    pub derived_cost_nano_usd: u64,
+    /// First and last version of the prices that it is derived from.
+    pub price_versions: Option<(u64, u64)>,
+    /// How long steps took, by kind and name.
+    pub step_times: StepTimes,
     /// Models named by steps.
     pub models: CappedSet,
     /// Tools named by steps.
@@ -187,8 +198,13 @@ impl Account {
 }
 
 impl Rollup {
-    /// What `batch` adds.
+    /// What `batch` adds where nothing has a price.
     pub fn of(batch: &Batch<'_>) -> Self {
+        Self::priced(batch, &PriceTable::default())
+    }
+
+    /// What `batch` adds under these prices.
+    pub fn priced(batch: &Batch<'_>, prices: &PriceTable) -> Self {
         let mut rollup = Self {
             batches: 1,
             events: batch.count(),
@@ -197,7 +213,7 @@ impl Rollup {
         };
         rollup.account.openers = u64::from(batch.header.k == 0);
         for event in &batch.events {
-            rollup.add_event(batch, event);
+            rollup.add_event(batch, event, prices);
         }
         if batch.header.fin && rollup.account.closers == 0 {
             rollup.account.closers = 1;
@@ -211,6 +227,7 @@ impl Rollup {
     #[must_use]
     pub fn sealed(mut self, labels: &Labels) -> Self {
         self.start = self.start.map(|start| start.sealed(labels));
+        self.step_times = self.step_times.sealed(labels);
         self.models = self.models.map(|model| labels.seal("models", model));
         self.tools = self.tools.map(|tool| labels.seal("tools", tool));
         self
@@ -231,12 +248,15 @@ impl Rollup {
         self.steps += other.steps;
         self.error_steps += other.error_steps;
         self.add_usage(&other.usage, other.cost_nano_usd);
+        self.derived_cost_nano_usd += other.derived_cost_nano_usd;
+        self.saw_versions(other.price_versions);
+        self.step_times.merge(&other.step_times);
         self.models.merge(&other.models);
         self.tools.merge(&other.tools);
         self.account.merge(&other.account);
     }
 
-    fn add_event(&mut self, batch: &Batch<'_>, event: &Event<'_>) {
+    fn add_event(&mut self, batch: &Batch<'_>, event: &Event<'_>, prices: &PriceTable) {
         match &event.kind {
             Kind::Start(start) => {
                 self.saw(start.at);
@@ -250,22 +270,27 @@ impl Rollup {
                 }
             }
             Kind::Open(step) => self.saw(step.at),
-            Kind::Step(step) => self.add_step(step),
+            Kind::Step(step) => self.add_step(step, prices),
             Kind::Log { at } => self.saw(*at),
             Kind::Drop { range: Some((from, to)), .. } => self.account.dropped += to - from + 1,
             Kind::End(end) => self.add_end(end, batch, event.n),
-            Kind::Message { .. } | Kind::Score | Kind::Drop { range: None, .. } | Kind::Unknown => {}
+            Kind::Message { .. } | Kind::Score(_) | Kind::Drop { range: None, .. } | Kind::Unknown => {}
         }
     }
 
-    fn add_step(&mut self, step: &Step<'_>) {
+    fn add_step(&mut self, step: &Step<'_>, prices: &PriceTable) {
         self.saw(step.at);
         self.first_token_at = self.first_token_at.into_iter().chain(step.first_token_at).min();
         self.steps += 1;
+        self.step_times.add_step(step);
         self.error_steps += u64::from(step.status == Some(StepStatus::Error));
-        // An agent or a chain reports the sum of its children: counting both would count twice.
-        if !matches!(step.kind, StepKind::Agent | StepKind::Chain) {
-            self.add_usage(&step.usage, step.cost_nano_usd);
+        if step.is_leaf() {
+            self.add_usage(&step.usage, step.cost_nano_usd.unwrap_or_default());
+        }
+        if let Some(derived) = prices.derive(step) {
+            self.cost_nano_usd += derived;
+            self.derived_cost_nano_usd += derived;
+            self.saw_versions(Some((prices.version, prices.version)));
         }
         if let Some(model) = &step.model {
             self.models.insert(model);
@@ -284,6 +309,11 @@ impl Rollup {
         self.usage.output += usage.output;
         self.usage.reasoning += usage.reasoning;
         self.cost_nano_usd += cost_nano_usd;
+    }
+
+    fn saw_versions(&mut self, versions: Option<(u64, u64)>) {
+        let both = self.price_versions.into_iter().chain(versions);
+        self.price_versions = both.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
     }
 
     fn add_end(&mut self, end: &End<'_>, batch: &Batch<'_>, n: u64) {

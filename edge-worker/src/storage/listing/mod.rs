@@ -129,8 +129,14 @@ impl<'a> Scan<'a> {
 }
 
 macro_rules! page_sql {
-    ($source:literal, $order:literal) => {
-        concat!(include_str!($source), include_str!("passes.sql"), include_str!($order))
+    ($source:literal, $facets:literal, $order:literal) => {
+        concat!(
+            include_str!("columns.sql"),
+            include_str!($source),
+            include_str!($facets),
+            include_str!("passes.sql"),
+            include_str!($order)
+        )
     };
 }
 
@@ -140,23 +146,28 @@ fn page_statement(
     scan: &Scan<'_>,
     labels: &Labels,
 ) -> Outcome<D1PreparedStatement> {
-    let facets = query.filter.stored_facets(labels);
+    let facets = match scan.leading {
+        Some(_) => query.filter.stored_facets_beside_leading(labels),
+        None => query.filter.stored_facets(labels),
+    };
     let mut values = Vec::from(scan.bounds());
     values.extend(passing(&query.filter, &facets));
     values.push(Bind::Number(u64::from(query.page.limit) + 1));
     let sql = match (query.sort, &scan.leading) {
         (Sort::Start, None) if let Some(expression) = scan.expression => {
             values.push(Bind::Text(expression));
-            page_sql!("page_by_text.sql", "newest_first.sql")
+            page_sql!("page_by_text.sql", "passes_by_row.sql", "newest_first.sql")
         }
-        (Sort::Start, None) => page_sql!("page_by_start.sql", "newest_first.sql"),
+        (Sort::Start, None) => page_sql!("page_by_start.sql", "passes_by_index.sql", "newest_first.sql"),
         (Sort::Start, Some((facet, value))) => {
             values.extend([Bind::Text(facet), Bind::Text(value)]);
-            page_sql!("page_by_facet.sql", "newest_first.sql")
+            page_sql!("page_by_facet.sql", "passes_by_index.sql", "newest_first.sql")
         }
-        (Sort::Duration, _) => page_sql!("page_by_duration.sql", "most_duration_first.sql"),
-        (Sort::Cost, _) => page_sql!("page_by_cost.sql", "most_cost_first.sql"),
-        (Sort::Tokens, _) => page_sql!("page_by_tokens.sql", "most_tokens_first.sql"),
+        (Sort::Duration, _) => {
+            page_sql!("page_by_duration.sql", "passes_by_row.sql", "most_duration_first.sql")
+        }
+        (Sort::Cost, _) => page_sql!("page_by_cost.sql", "passes_by_row.sql", "most_cost_first.sql"),
+        (Sort::Tokens, _) => page_sql!("page_by_tokens.sql", "passes_by_row.sql", "most_tokens_first.sql"),
     };
     if query.sort != Sort::Start {
         values.push(Bind::Text(&scan.days));
@@ -164,7 +175,7 @@ fn page_statement(
     Ok(bind(database, sql, &values).doing("binding a list")?)
 }
 
-/// What `passes.sql` binds, from ?7 on.
+/// What the rest of the question binds, from ?7 on.
 fn passing<'a>(filter: &Filter, facets: &'a str) -> [Bind<'a>; 9] {
     [
         Bind::Text(facets),

@@ -1,5 +1,5 @@
 -- Executions by start, newest first, after the keyset (?4, ?5): the next ?6 rows of the window are looked at.
-SELECT e.* FROM (
+FROM (
   SELECT id, started_at FROM executions
   WHERE project_id = ?1 AND started_at >= ?2 AND started_at < ?3 AND (started_at, id) < (?4, ?5)
   ORDER BY started_at DESC, id DESC LIMIT ?6

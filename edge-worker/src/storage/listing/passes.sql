@@ -1,13 +1,4 @@
--- The rest of every list's question: what of the looked at rows `e` passes. ?7 is a JSON array of [facet, value],
--- all of which must hold; a bound of NULL does not bound.
-WHERE NOT EXISTS (
-  SELECT 1 FROM json_each(?7) f
-  WHERE NOT EXISTS (
-    SELECT 1 FROM execution_facets x
-    WHERE x.project_id = ?1 AND x.facet = f.value ->> 0 AND x.value = f.value ->> 1
-      AND x.started_at = e.started_at AND x.execution_id = e.id
-  )
-)
+-- The rest of every list's question; a bound of NULL does not bound.
 AND (?8 IS NULL OR e.duration_ms >= ?8) AND (?9 IS NULL OR e.duration_ms <= ?9)
 AND (?10 IS NULL OR e.tokens >= ?10) AND (?11 IS NULL OR e.tokens <= ?11)
 AND (?12 IS NULL OR e.cost_nano_usd >= ?12) AND (?13 IS NULL OR e.cost_nano_usd <= ?13)

@@ -34,6 +34,9 @@ pub(crate) struct Totals {
     pub(crate) output: u64,
     pub(crate) reasoning: u64,
     pub(crate) cost_nano_usd: u64,
+    pub(crate) derived_cost_nano_usd: u64,
+    pub(crate) price_version_first: Option<u64>,
+    pub(crate) price_version_last: Option<u64>,
 }
 
 /// A page of values.

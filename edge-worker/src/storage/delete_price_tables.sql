@@ -1,0 +1,1 @@
+DELETE FROM price_tables WHERE project_id = ?1
