@@ -447,6 +447,7 @@ pub(super) const ROUTES: &[Route] = &[
         Reader,
         "Compares two executions: aligned steps, members that differ, time, tokens and cost; of long ones the beginning.",
     )
+    .replies("Comparison")
     .refusals(&[Code::ParameterUnknown, Code::ExecutionNotFound, Code::ExecutionDeleted]),
     route(
         Op::AddScore,
@@ -455,6 +456,7 @@ pub(super) const ROUTES: &[Route] = &[
         Writer,
         "Scores an execution or one of its steps. The same id with the same content is a no-op.",
     )
+    .replies("ScoreReply")
     .body(json("ScoreRequest"))
     .refusals(&[
         Code::RequestMalformed,
@@ -647,6 +649,7 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
         Admin,
         "Shows the prices that costs are derived from where steps report none.",
     )
+    .replies("Prices")
     .refusals(&[Code::ProjectNotFound]),
     route(
         Op::ReplacePrices,
@@ -655,6 +658,7 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
         Admin,
         "Replaces the prices by a new version. What is stored keeps the version that it was priced under.",
     )
+    .replies("Prices")
     .body(json("PricesRequest"))
     .refusals(CHANGE_REFUSALS),
     route(
@@ -664,6 +668,7 @@ pub(super) const PROJECT_ROUTES: &[Route] = &[
         Admin,
         "Shows the prices as they were at a version.",
     )
+    .replies("Prices")
     .refusals(&[Code::PricesNotFound]),
     route(Op::ListDeletions, "GET", "/deletions", Admin, "Lists the last hundred deletions.").replies("DeletionList"),
     route(Op::OrderDeletion, "POST", "/deletions", Admin, "Deletes everything of a user or subject.")
