@@ -32,8 +32,25 @@ const COUNT: &str = r#"{"type":"integer","minimum":0,"maximum":9007199254740991}
 const SCORE_BOUND: &str = r#"{"type":"number","minimum":-1000000000000000,"maximum":1000000000000000}"#;
 const AMOUNT: &str = r#"{"type":"number","minimum":0,"maximum":9000000}"#;
 
-/// What executions are filtered by, and how they are shown.
-const LIST: &[Parameter] = &[
+/// The lists one after the other; how long that is, is said where it is used and checked when this is compiled.
+const fn joined<const LEN: usize>(lists: &[&[Parameter]]) -> [Parameter; LEN] {
+    let mut all = [LIMIT; LEN];
+    let (mut filled, mut list) = (0, 0);
+    while list < lists.len() {
+        let mut index = 0;
+        while index < lists[list].len() {
+            all[filled] = lists[list][index];
+            filled += 1;
+            index += 1;
+        }
+        list += 1;
+    }
+    assert!(filled == LEN, "the lists have another length");
+    all
+}
+
+/// What executions are filtered by, wherever they are asked for.
+const FILTERS: [Parameter; 19] = [
     typed(
         "status",
         r#"{"enum":["running","waiting","completed","failed","cancelled","abandoned"]}"#,
@@ -61,92 +78,47 @@ const LIST: &[Parameter] = &[
     typed("max_tokens", COUNT, "Only with this many tokens or fewer."),
     typed("min_cost_usd", AMOUNT, "Only what cost this or more."),
     typed("max_cost_usd", AMOUNT, "Only what cost this or less."),
+];
+
+const SCORES: [Parameter; 4] = [
     text("score", "Only with a score of this name."),
     typed("min_score", SCORE_BOUND, "Only where such a score is this or more; `true` counts as 1."),
     typed("max_score", SCORE_BOUND, "Only where such a score is this or less."),
     text("score_value", "Only where such a score is this text, `true` or `false`."),
-    FROM,
-    TO,
-    typed(
-        "text",
-        r#"{"type":"string","minLength":1}"#,
-        "Only what has all these words (up to 16) in its names, errors or the beginnings of its inputs and outputs; `word*` finds beginnings where the project's `search` is `plain`. Refused where it is `off`.",
-    ),
-    typed(
-        "sort",
-        r#"{"enum":["start","duration","cost","tokens"],"default":"start"}"#,
-        "Largest first. By anything but the start: what has ended, in a window of whole days, at most 32.",
-    ),
-    text("fields", "Members to show, separated by commas; all if not given."),
-    LIMIT,
-    CURSOR,
 ];
+
+const WORDS: Parameter = typed(
+    "text",
+    r#"{"type":"string","minLength":1}"#,
+    "Only what has all these words (up to 16) in its names, errors or the beginnings of its inputs and outputs; `word*` finds beginnings where the project's `search` is `plain`. Refused where it is `off`.",
+);
+const SORT: Parameter = typed(
+    "sort",
+    r#"{"enum":["start","duration","cost","tokens"],"default":"start"}"#,
+    "Largest first. By anything but the start: what has ended, in a window of whole days, at most 32.",
+);
+const FIELDS: Parameter = text("fields", "Members to show, separated by commas; all if not given.");
+
+/// What executions are filtered by, and how they are shown.
+const LIST: &[Parameter] =
+    &joined::<30>(&[&FILTERS, &SCORES, &[FROM, TO, WORDS, SORT, FIELDS, LIMIT, CURSOR]]);
 
 /// The list as a table.
-const TABLE: &[Parameter] = &with_recipient();
-
-const fn with_recipient() -> [Parameter; LIST.len() + 1] {
-    let mut all = [RECIPIENT; LIST.len() + 1];
-    let mut index = 0;
-    while index < LIST.len() {
-        all[index] = LIST[index];
-        index += 1;
-    }
-    all
-}
+const TABLE: &[Parameter] = &joined::<31>(&[LIST, &[RECIPIENT]]);
 
 /// Which executions an export is of: the list's filters, or one alone.
-const EXPORT: &[Parameter] = &[
-    text("execution", "Only this execution, instead of a list."),
-    RECIPIENT,
-    LIST[0],
-    LIST[1],
-    LIST[2],
-    LIST[3],
-    LIST[4],
-    LIST[5],
-    LIST[6],
-    LIST[7],
-    LIST[8],
-    LIST[9],
-    LIST[10],
-    LIST[11],
-    LIST[12],
-    LIST[13],
-    LIST[14],
-    LIST[15],
-    LIST[16],
-    LIST[17],
-    LIST[18],
-    FROM,
-    TO,
-    LIMIT,
-    CURSOR,
-];
+const EXPORT: &[Parameter] = &joined::<30>(&[
+    &[text("execution", "Only this execution, instead of a list."), RECIPIENT],
+    &FILTERS,
+    &SCORES,
+    &[FROM, TO, WORDS, LIMIT, CURSOR],
+]);
 
 /// The list's filters, and where to go on.
-const LIVE: &[Parameter] = &[
-    LIST[0],
-    LIST[1],
-    LIST[2],
-    LIST[3],
-    LIST[4],
-    LIST[5],
-    LIST[6],
-    LIST[7],
-    LIST[8],
-    LIST[9],
-    LIST[10],
-    LIST[11],
-    LIST[12],
-    LIST[13],
-    LIST[14],
-    LIST[15],
-    LIST[16],
-    LIST[17],
-    LIST[18],
-    typed("cursor", COUNT, "The last message that was seen; `Last-Event-ID` says the same."),
-];
+const LIVE: &[Parameter] = &joined::<20>(&[
+    &FILTERS,
+    &[typed("cursor", COUNT, "The last message that was seen; `Last-Event-ID` says the same.")],
+]);
 
 const STEPS: &[Parameter] = &[
     typed(
