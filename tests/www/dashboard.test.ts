@@ -77,12 +77,12 @@ function execution(id: string, at = 1_790_000_000_000) {
   return {
     id, name: HOSTILE, agent: HOSTILE, pipeline: HOSTILE, user: HOSTILE, session: HOSTILE, environment: HOSTILE, release: HOSTILE, tags: [HOSTILE],
     status: "failed", started_at: at, ended_at: at + 9000, duration_ms: 9000, events: 252, steps: 250, error_steps: 1, models: [HOSTILE], tools: [HOSTILE],
-    usage: { input: 1200, output: 34 }, cost_usd: 0.0123, completeness: "incomplete", subject: HOSTILE, provenance: "origin", received_at: at, updated_at: at,
+    usage: { input: 1200, output: 34 }, cost_usd: 0.0123, derived_cost_usd: 0.004, price_versions: { first: 1, last: 2 }, completeness: "incomplete", subject: HOSTILE, provenance: "origin", received_at: at, updated_at: at,
   };
 }
 
 function hostileContents() {
-  return { input: HOSTILE, output: { [HOSTILE]: HOSTILE }, metadata: [HOSTILE], error: { type: HOSTILE, message: HOSTILE, stack: HOSTILE } };
+  return { scores: [{ id: "s1", name: HOSTILE, value: HOSTILE, comment: HOSTILE, source: HOSTILE, step: null }], input: HOSTILE, output: { [HOSTILE]: HOSTILE }, metadata: [HOSTILE], error: { type: HOSTILE, message: HOSTILE, stack: HOSTILE } };
 }
 
 /** 60 executions; the first is the hostile one. */
@@ -218,6 +218,8 @@ test("nothing that a trace says becomes markup, on any page, with everything ope
   await page.click("#verify");
   await page.waitForSelector("#verification section");
   assert.equal(await page.innerText("h1"), HOSTILE);
+  assert.match(await page.innerText(".facts.leading"), /\$0\.0040 by the project's prices, versions 1 to 2/);
+  assert.ok((await page.locator(".facts.remaining .chip").allInnerTexts()).includes(`${HOSTILE} ${HOSTILE}`), "the score");
   assert.deepEqual(await foreignElements(), []);
   await page.goto(`${site.url}/playground`);
   await page.waitForSelector(".access");

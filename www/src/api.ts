@@ -37,6 +37,9 @@ export interface Execution {
   readonly tools: readonly string[];
   readonly usage: Usage;
   readonly cost_usd: number | null;
+  /** What of the cost comes from the project's prices, because no step said it. */
+  readonly derived_cost_usd?: number;
+  readonly price_versions?: { readonly first: number; readonly last: number } | null;
   readonly completeness: "complete" | "incomplete" | "open";
   readonly subject: string | null;
   readonly provenance: "backend" | "origin" | "server";
@@ -44,7 +47,17 @@ export interface Execution {
   readonly updated_at: number;
 }
 
+/** What a session or a key thought of an execution. */
+export interface Score {
+  readonly name: string | null;
+  readonly value: unknown;
+  readonly comment: string | null;
+  readonly source: string | null;
+}
+
 export interface ExecutionDetail extends Execution {
+  readonly scores?: readonly Score[];
+  readonly more_scores?: boolean;
   readonly metadata?: unknown;
   readonly input?: unknown;
   readonly output?: unknown;
@@ -69,6 +82,8 @@ export interface Step {
   readonly provider?: unknown;
   readonly usage?: unknown;
   readonly cost_usd?: unknown;
+  readonly derived_cost_usd?: unknown;
+  readonly price_version?: unknown;
   readonly ttft_ms?: unknown;
   readonly tool?: unknown;
   readonly metadata?: unknown;

@@ -103,6 +103,8 @@ function stepFacts(step: Step): HTMLElement {
   const usage = usageParts(step.usage);
   if (usage.length > 0) facts.push(["Tokens", usage.map(([label, value]) => `${count(value)} ${label}`).join(" · ")]);
   if (number(step.cost_usd) !== null) facts.push(["Cost", costLabel(number(step.cost_usd))]);
+  const derived = number(step.derived_cost_usd);
+  if (derived !== null) facts.push(["Cost", el("span", null, costLabel(derived), ` by the project's prices, version ${number(step.price_version) ?? "?"}`)]);
   const tool = step.tool as { name?: unknown; call_id?: unknown } | null | undefined;
   if (typeof tool === "object" && tool !== null) {
     if (text(tool.name) !== null) facts.push(["Tool", recorded(text(tool.name)!)]);

@@ -1,6 +1,6 @@
 /** One execution: what is known of it, whether it is untouched, and its steps on a time line. */
 
-import { listSteps, MAX_PAGE, Problem, readExecution, type ExecutionDetail, type Step } from "../api.ts";
+import { listSteps, MAX_PAGE, Problem, readExecution, type ExecutionDetail, type Score, type Step } from "../api.ts";
 import { completenessLabel, copyButton, costLabel, notice, statusLabel, time, totalTokens, usageParts, whileVisible } from "../controls.ts";
 import { el, on, recorded, replaceChildren, type Child } from "../dom.ts";
 import { count, duration, plural, timestamp } from "../format.ts";
@@ -196,9 +196,15 @@ function leadingFacts(execution: ExecutionDetail): [string, Child][] {
       : el("span", null, `${count(execution.steps)}, `, el("span", { class: "error-count" }, `${count(execution.error_steps)} failed`))],
     ["Tokens", usage.length === 0 ? el("span", { class: "faint" }, "–")
       : el("span", null, count(totalTokens(execution.usage)), el("small", null, usage.map(([label, value]) => `${count(value)} ${label}`).join(" · ")))],
-    ["Cost", costLabel(execution.cost_usd)],
+    ["Cost", el("span", null, costLabel(execution.cost_usd), derivedCost(execution))],
     ["Record", completenessLabel(execution.completeness)],
   ];
+}
+
+function derivedCost({ derived_cost_usd: derived, price_versions: versions }: ExecutionDetail): HTMLElement | null {
+  if (!derived || !versions) return null;
+  const by = versions.first === versions.last ? `version ${versions.first}` : `versions ${versions.first} to ${versions.last}`;
+  return el("small", null, costLabel(derived), ` by the project's prices, ${by}`);
 }
 
 const PROVENANCE = {
@@ -232,7 +238,14 @@ function remainingFacts(execution: ExecutionDetail): [string, Child][] {
   addList("Models", execution.models);
   addList("Tools", execution.tools);
   addList("Tags", execution.tags);
+  const scores = (execution.scores ?? []).map(scoreChip);
+  if (scores.length > 0) facts.push(["Scores", el("span", { class: "chips" }, ...scores, execution.more_scores ? el("span", { class: "faint" }, "the newest of more") : null)]);
   return facts;
+}
+
+function scoreChip({ name, value, comment, source }: Score): HTMLElement {
+  const title = [source, comment].filter((part) => part !== null && part !== "").join(": ");
+  return el("span", { class: "chip", title: title === "" ? undefined : title }, recorded(`${name ?? "?"} ${String(value)}`));
 }
 
 function idWithCopy(id: string): HTMLElement {
