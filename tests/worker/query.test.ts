@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Api } from "../client/api.ts";
-import { body, chain, executionId, seal, session } from "../client/batches.ts";
+import { body, chain, executionId, seal, session, stepId, type Event } from "../client/batches.ts";
 import { eventsOf, record, type Recorded } from "../client/recorded.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
@@ -174,6 +174,22 @@ describe("steps of all executions", () => {
       assert.deepEqual(found.map(({ execution }) => execution), expected(holds).flatMap((id) => Array(perExecution).fill(id)), query);
       assert.ok(found.every((step) => step.input === undefined && step.output === undefined));
     }
+  });
+
+  test("one that never ended is running while its execution is, and abandoned after", async () => {
+    const sender = session(project.secret, project.id, project.kid);
+    const id = executionId();
+    const open = { t: "open", id: stepId(), kind: "tool", name: "wait", at: NOW };
+    const done = { t: "step", id: stepId(), kind: "tool", name: "look", at: NOW, duration_ms: 1, status: "ok" };
+    const [first, second] = chain(id, [
+      [{ t: "start", n: 0, at: NOW, name: "cut short" }, { ...open, n: 1 }, { ...open, ...done, t: "open", n: 2 }, { ...done, n: 3 }],
+      [{ t: "end", n: 4, at: NOW + 5, status: "cancelled", last: 4 }],
+    ] as Event[][]) as [Buffer, Buffer];
+    const statuses = async () => (await viewer.all(`/v1/executions/${id}/steps`, "steps")).map(({ name, status }) => [name, status]);
+    await worker.api.sendBatch(seal(sender, first));
+    assert.deepEqual(await statuses(), [["wait", "running"], ["look", "ok"]]);
+    await worker.api.sendBatch(seal(sender, second));
+    assert.deepEqual(await statuses(), [["wait", "abandoned"], ["look", "ok"]]);
   });
 
   test("of an execution of many batches, page by page", async () => {

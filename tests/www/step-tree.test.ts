@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { Step } from "../../www/src/api.ts";
-import { barOf, layOutSteps, spanOf } from "../../www/src/step-tree.ts";
+import { barOf, layOutSteps, settledSteps, spanOf } from "../../www/src/step-tree.ts";
 
 function step(n: number, fields: Partial<Step> = {}): Step {
   return { writer: "", k: 0, n, id: `s${n}`, at: 1000 + n, duration_ms: 0, ...fields };
@@ -22,6 +22,13 @@ test("children stand below their parent, siblings by start, though parents are w
   assert.deepEqual(outline(steps), [
     ["root", 0, false], ["child a", 1, false], ["grandchild", 2, false], ["child b", 1, false],
   ]);
+});
+
+test("a beginning goes when the step's end is loaded, and one without an end is abandoned once nothing more will come", () => {
+  const steps = [step(1, { id: "a", status: "running" }), step(2, { id: "b", status: "running" }), step(3, { id: "a", status: "ok" })];
+  const told = (isAll: boolean) => settledSteps(steps, isAll).map(({ n, status }) => [n, status]);
+  assert.deepEqual(told(false), [[2, "running"], [3, "ok"]]);
+  assert.deepEqual(told(true), [[2, "abandoned"], [3, "ok"]]);
 });
 
 test("a step whose parent is not there is a root, and says so", () => {

@@ -30,6 +30,18 @@ export function stepKey(step: Step): string {
   return `${step.writer}:${step.n}`;
 }
 
+/**
+ * Without the beginnings of steps whose end is there too, on a later page. `isAll`: nothing more will come, so what has
+ * not ended will not.
+ */
+export function settledSteps(steps: readonly Step[], isAll: boolean): readonly Step[] {
+  const idOf = (step: Step) => `${step.writer}:${text(step.id)}`;
+  const ended = new Set(steps.filter((step) => step.status !== "running").map(idOf));
+  return steps
+    .filter((step) => step.status !== "running" || text(step.id) === null || !ended.has(idOf(step)))
+    .map((step) => (isAll && step.status === "running" ? { ...step, status: "abandoned" } : step));
+}
+
 /** Depth-first, siblings by start; every step appears exactly once. */
 export function layOutSteps(steps: readonly Step[]): Row[] {
   const byId = new Map<string, Step>();

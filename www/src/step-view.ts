@@ -42,7 +42,7 @@ export function stepView(row: Row, span: TimeSpan, open: boolean, toggled: (open
       el("span", { class: "step-preview" }, recorded(stepPreview(step))),
     ),
     el("span", { class: "step-tokens numeric" }, usageParts(step.usage).length === 0 ? null : tokens(step.usage)),
-    el("span", { class: "step-duration numeric" }, step.status === "running" ? "…" : duration(number(step.duration_ms))),
+    el("span", { class: "step-duration numeric" }, step.status === "running" ? "…" : step.status === "abandoned" ? NOTHING : duration(number(step.duration_ms))),
     timeLine(step, span),
   );
   line.style.setProperty("--depth", String(Math.min(depth, MAX_INDENT)));

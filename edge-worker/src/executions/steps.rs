@@ -29,7 +29,7 @@ const PAGE_BYTES: usize = 4_000_000;
 pub(crate) async fn steps(request: &Request, call: &Call, id: &str) -> Outcome<Reply> {
     let reader = access::reader(request, call).await?;
     let query = PageQuery::parse(url(request)?.query_pairs())?;
-    let (id, _) = find(call, &reader, id).await?;
+    let (id, execution) = find(call, &reader, id).await?;
     audit::note_read(call, &reader, Action::ExecutionRead, id.as_str()).await?;
     let cursors = cursors(call, &reader, format!("steps|{id}"))?;
     let after = segment_position(&cursors, query.cursor.as_deref())?;
@@ -52,6 +52,9 @@ pub(crate) async fn steps(request: &Request, call: &Call, id: &str) -> Outcome<R
     drop_ended(&mut steps);
     let more = last
         .is_some_and(|last| page.last().is_some_and(|end| (&end.writer, end.k) != (&last.writer, last.k)));
+    if !more && execution.is_over() {
+        mark_abandoned(&mut steps);
+    }
     let next_cursor = last.filter(|_| more).map(|last| segment_cursor(&cursors, &last.writer, last.k));
     Reply::ok(&json!({ "steps": steps, "next_cursor": next_cursor }))
 }
@@ -156,6 +159,13 @@ fn shown(
     shown.insert("writer".into(), segment.writer.as_str().into());
     shown.insert("k".into(), segment.k.into());
     Ok(Value::Object(shown))
+}
+
+/// What has not ended when everything is there will not.
+fn mark_abandoned(steps: &mut [Value]) {
+    for step in steps.iter_mut().filter(|step| step["status"] == "running") {
+        step["status"] = "abandoned".into();
+    }
 }
 
 /// Takes out the beginnings of steps whose end is on the page.

@@ -99,6 +99,11 @@ pub(crate) async fn writers(env: &Env, project: &str, id: &str) -> Outcome<Vec<W
 }
 
 impl Execution {
+    /// Whether nobody expects more of it.
+    pub(crate) fn is_over(&self) -> bool {
+        !matches!(self.status.as_str(), "running" | "waiting")
+    }
+
     /// What a list sorted by `sort` orders it by.
     pub(crate) fn sort_key(&self, sort: Sort) -> i64 {
         match sort {

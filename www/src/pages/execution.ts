@@ -4,7 +4,7 @@ import { listSteps, MAX_PAGE, Problem, readExecution, type ExecutionDetail, type
 import { completenessLabel, copyButton, costLabel, notice, statusLabel, time, totalTokens, usageParts, whileVisible } from "../controls.ts";
 import { el, on, recorded, replaceChildren, type Child } from "../dom.ts";
 import { count, duration, plural, timestamp } from "../format.ts";
-import { layOutSteps, spanOf, stepKey } from "../step-tree.ts";
+import { layOutSteps, settledSteps, spanOf, stepKey } from "../step-tree.ts";
 import { factList, stepView, type StepView } from "../step-view.ts";
 import { errorView, valueSection } from "../value-view.ts";
 import { verificationParts, type VerificationParts } from "../verification-view.ts";
@@ -101,7 +101,8 @@ class ExecutionPage {
   }
 
   #drawSteps(execution: ExecutionDetail): void {
-    const { steps, cursor } = this.#loaded;
+    const { cursor } = this.#loaded;
+    const steps = settledSteps(this.#loaded.steps, cursor === null && !isOpen(execution));
     const span = spanOf(steps, execution.started_at, execution.ended_at);
     this.#views = layOutSteps(steps).map((row) =>
       stepView(row, span, this.#open.has(row.key), (open) => (open ? this.#open.add(row.key) : this.#open.delete(row.key))),
