@@ -8,14 +8,12 @@ import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
-import { body, chain, executionId, seal, session, stepId, type Event, type Session } from "../client/batches.ts";
-import { airlineRunsAbsent, readAirlineRuns, type Message, type Run } from "../fixtures/airline-runs.ts";
+import { body, chain, executionId, seal, session, type Event, type Session } from "../client/batches.ts";
+import { ended, executions, isStep, pieces, STEPS_PER_BATCH } from "../fixtures/airline-executions.ts";
+import { airlineRunsAbsent, readAirlineRuns, type Run } from "../fixtures/airline-runs.ts";
 import { agent, CONNECTIONS, cpuMs, drive, median, memoryMiB, quantile, round, send, workerds, type Timing } from "../fixtures/measurement.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
-const STEPS_PER_BATCH = 50;
-/** The SDK's batches have 60,000 bytes at most, the envelope line included. */
-const BYTES_PER_BATCH = 59_000;
 const ROUNDS = Number(process.argv[2] ?? 9);
 /** Requests of a round and kind: at least 1,000 batches over all rounds. */
 const BATCHES_PER_ROUND = Math.ceil(1_000 / ROUNDS);
@@ -33,90 +31,6 @@ export default {
     return new Response("ok");
   }
 };`;
-
-type Recorded = { events: Event[]; table: Map<string, number>; steps: number; at: number };
-
-/** Records a run as the SDK would, until the execution has `most` steps: a message travels once, by its text. */
-function record(run: Run, execution: Recorded, most: number): void {
-  const { events, table } = execution;
-  const add = (event: Omit<Event, "n">) => events.push({ n: events.length, ...event } as Event);
-  const replies = run.messages.filter((message) => message.role === "tool");
-  const history: number[] = [];
-  const refer = (message: Message) => {
-    const text = JSON.stringify(message);
-    if (!table.has(text)) {
-      add({ t: "msg", i: table.size, v: message });
-      table.set(text, table.size);
-    }
-    history.push(table.get(text)!);
-  };
-  const addStep = (step: Record<string, unknown>) => {
-    if (execution.steps === most) return;
-    execution.steps += 1;
-    add({ t: "step", id: stepId(), at: (execution.at += 5), duration_ms: 4.5, status: "ok", ...step });
-  };
-  for (const [index, message] of run.messages.entries()) {
-    if (message.role !== "assistant" || execution.steps === most) continue;
-    for (const earlier of run.messages.slice(history.length, index)) refer(earlier);
-    const id = stepId();
-    addStep({ id, kind: "llm", name: "chat", model: "gpt-4o", input: { messages: { $msgs: ranges(history) } }, output: message, usage: { input: 900, output: 60 }, cost_usd: 0.0031 });
-    for (const call of message.tool_calls ?? []) {
-      const { name, arguments: text } = call.function;
-      addStep({ parent: id, kind: "tool", name, input: JSON.parse(text), output: replies.shift()?.content, tool: { name, call_id: call.id } });
-    }
-  }
-}
-
-function ranges(indexes: number[]): [number, number][] {
-  const found: [number, number][] = [];
-  for (const index of indexes) {
-    const last = found.at(-1);
-    if (last && last[0] + last[1] === index) last[1] += 1;
-    else found.push([index, 1]);
-  }
-  return found;
-}
-
-const isStep = (event: Event) => event.t === "step";
-
-/** Executions of `steps` steps each, not ended yet: run after run, the last one cut short. */
-function executions(runs: Run[], steps: number): Event[][] {
-  const open = (): Recorded => {
-    const at = Date.now();
-    return { events: [{ t: "start", n: 0, at, name: "airline", agent: "gpt-4o" }], table: new Map(), steps: 0, at };
-  };
-  const all: Event[][] = [];
-  let current = open();
-  for (const run of runs) {
-    record(run, current, steps);
-    if (current.steps < steps) continue;
-    all.push(current.events);
-    current = open();
-  }
-  return all;
-}
-
-function ended(events: Event[]): Event[] {
-  const n = events.length;
-  return [...events, { t: "end", n, status: "completed", at: Date.now(), last: n }];
-}
-
-/** Cuts events into batches as the SDK does, by count and by size. */
-function pieces(events: Event[]): Event[][] {
-  const cut: Event[][] = [[]];
-  let [steps, bytes] = [0, 0];
-  for (const event of events) {
-    const size = Buffer.byteLength(JSON.stringify(event)) + 1;
-    if ((steps === STEPS_PER_BATCH && event.t !== "end") || bytes + size > BYTES_PER_BATCH) {
-      cut.push([]);
-      [steps, bytes] = [0, 0];
-    }
-    cut.at(-1)!.push(event);
-    bytes += size;
-    if (isStep(event)) steps += 1;
-  }
-  return cut;
-}
 
 async function startFloor(persist: string): Promise<{ miniflare: Miniflare; url: string }> {
   const miniflare = new Miniflare(convertV4MiniflareOptions({
