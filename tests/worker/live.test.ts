@@ -178,6 +178,19 @@ test("a revoked key ends its connections", async () => {
   staying.close();
 });
 
+test("a reader from beyond the log's end keeps nobody, and the feed from nothing", async () => {
+  const own = await worker.createProject("prj_live_beyond");
+  const made = (await worker.api.withKey(own.adminKey).request("POST", "/v1/project/keys", '{"role":"viewer","name":"watcher"}')).json;
+  const [beyond, other] = [await LiveReader.socket(worker.url, own.viewerKey, "?cursor=1000000000"), await LiveReader.socket(worker.url, made.key)];
+  const [id] = await record(worker.api, own, some(1));
+  assert.deepEqual(idsOf(await other.until(1)), [id]);
+  // Whose key was revoked is told by the same alarm that hands out.
+  await worker.api.withKey(own.adminKey).request("DELETE", `/v1/project/keys/${made.id}`);
+  assert.equal((await other.until(2, 20_000))[1].type, "revoked");
+  assert.deepEqual(beyond.messages, []);
+  beyond.close();
+});
+
 test("nobody connects without a credential, from another site or with a parameter that is wrong", async () => {
   await assert.rejects(LiveReader.socket(worker.url, "nonsense"));
   for (const [path, headers, status, code] of [

@@ -196,13 +196,13 @@ impl LiveFeed {
         loop {
             let Some(ends) = self.ends()? else { return Ok(()) };
             // Who has far to go does not keep those waiting who are up to date.
-            let is_done = self.hand_out_from(&ends.project, ends.ahead).await?;
-            if ends.behind == ends.ahead {
-                if is_done {
-                    return Ok(());
-                }
-            } else {
-                self.hand_out_from(&ends.project, ends.behind).await?;
+            let mut is_done = self.hand_out_from(&ends.project, ends.ahead).await?;
+            if ends.behind != ends.ahead {
+                // All others are at or after it. Nobody may ever be where `ahead` is: a cursor may be from beyond the log.
+                is_done = self.hand_out_from(&ends.project, ends.behind).await?;
+            }
+            if is_done {
+                return Ok(());
             }
         }
     }
