@@ -72,6 +72,12 @@ impl Root {
         DataKey(derive(&self.0, &[label, &[0], project.as_str().as_bytes(), &[0], secret]))
     }
 
+    /// The key that seals a subject's labels, in the same way.
+    pub fn subject_label_key(&self, project: &ProjectId, secret: &[u8; KEY_LEN]) -> DataKey {
+        let label = b"stepseal/at-rest-subject-label/v1";
+        DataKey(derive(&self.0, &[label, &[0], project.as_str().as_bytes(), &[0], secret]))
+    }
+
     /// What stands for a subject where its keys are kept: says nothing about it without the root.
     pub fn subject_tag(&self, project: &ProjectId, subject: &str) -> [u8; 16] {
         let tag = self.purpose_key("subject-tag", Some(project)).tag(&[subject.as_bytes()]);

@@ -4,7 +4,7 @@
 //! found and summed. An event's row is a function of the signed bytes, so verification compares it; a key's row is
 //! named by its writer, so a retry is a no-op. Names and texts are sealed like labels: equal ones can be found.
 
-use crate::at_rest::Labels;
+use crate::at_rest::labels::{Indexing, LabelIndex, OpenLabels};
 use crate::batch::{Batch, Kind, Score};
 use crate::problem::{Code, Problem};
 use crate::rollup::label;
@@ -22,6 +22,8 @@ pub const SCORES_OF_EXECUTION_MAX: u64 = 1_000;
 /// Longest comment, in bytes; longer ones of sessions are cut at a character.
 const COMMENT_MAX: usize = 4_096;
 const ID_MAX: usize = 64;
+const SCORE_TEXT: &str = "score_text";
+const SCORE_COMMENT: &str = "score_comment";
 /// Largest number, so that sums of them stay numbers.
 const NUMBER_MAX: f64 = 1e15;
 
@@ -99,9 +101,8 @@ impl ScoreFacts {
         })
     }
 
-    /// As the store keeps it. A comment's text is bound to its row: that two are equal is not to be seen.
-    pub fn sealed(&self, labels: &Labels, execution: &str) -> StoredScore {
-        let seal = |column: &str, text: &Option<String>| text.as_ref().map(|text| labels.seal(column, text));
+    /// As the store keeps it. A comment's index is of its row alone: that two are equal is not to be seen.
+    pub fn indexed(&self, execution: &str, index: &mut Indexing<'_>) -> StoredScore {
         let (kind, number, text) = match &self.value {
             ScoreValue::Boolean(value) => {
                 ("boolean", Some(f64::from(u8::from(*value))), Some(value.to_string()))
@@ -109,15 +110,16 @@ impl ScoreFacts {
             ScoreValue::Number(value) => ("number", Some(*value), None),
             ScoreValue::Text(value) => ("text", None, Some(value.clone())),
         };
+        let mut of = |column: &str, text: Option<&String>| text.map(|text| index(column, text));
         StoredScore {
             id: self.id.clone(),
-            name: labels.seal("score", &self.name),
             kind: kind.into(),
             number,
-            text: seal("score_text", &text),
-            step: seal("score_step", &self.step),
-            comment: seal(&comment_column(execution, &self.id), &self.comment),
-            source: seal("score_source", &self.source),
+            text: of(SCORE_TEXT, text.as_ref()),
+            step: of("score_step", self.step.as_ref()),
+            comment: of(&comment_column(execution, &self.id), self.comment.as_ref()),
+            source: of("score_source", self.source.as_ref()),
+            name: index("score", &self.name),
         }
     }
 }
@@ -135,42 +137,46 @@ impl ScoreValue {
     }
 }
 
+/// Whether a column is one of comments: they are long, and read with their score alone.
+pub fn is_comment(column: &str) -> bool {
+    column.starts_with(SCORE_COMMENT)
+}
+
 fn comment_column(execution: &str, id: &str) -> String {
-    format!("score_comment\0{execution}\0{id}")
+    format!("{SCORE_COMMENT}\0{execution}\0{id}")
 }
 
 /// What the store has for a text or boolean to look for.
-pub fn stored_text(labels: &Labels, text: &str) -> String {
-    labels.seal("score_text", &label(text))
+pub fn stored_text(labels: &LabelIndex, text: &str) -> String {
+    labels.of_label(SCORE_TEXT, &label(text))
 }
 
 impl StoredScore {
+    /// The indexes that it holds.
+    pub fn indexes(&self) -> impl Iterator<Item = &str> {
+        let rest = [&self.text, &self.step, &self.comment, &self.source];
+        core::iter::once(&self.name).chain(rest.into_iter().flatten()).map(String::as_str)
+    }
+
     /// As the API shows it, without who gave it and when.
-    pub fn shown(&self, labels: &Labels, execution: &str) -> Value {
-        let open = |column: &str, stored: &Option<String>| labels.open(column, stored.as_deref()?);
+    pub fn shown(&self, labels: &OpenLabels) -> Value {
         json!({
             "id": self.id,
-            "name": labels.open("score", &self.name),
+            "name": labels.get(&self.name),
             "value": self.value(labels),
-            "step": open("score_step", &self.step),
-            "comment": open(&comment_column(execution, &self.id), &self.comment),
-            "source": open("score_source", &self.source),
+            "step": labels.of(self.step.as_ref()),
+            "comment": labels.of(self.comment.as_ref()),
+            "source": labels.of(self.source.as_ref()),
         })
     }
 
-    fn value(&self, labels: &Labels) -> Value {
+    fn value(&self, labels: &OpenLabels) -> Value {
         match (self.kind.as_str(), self.number, &self.text) {
             ("boolean", Some(number), _) => (number > 0.0).into(),
             ("number", Some(number), _) => number.into(),
-            (_, _, Some(text)) => shown_text(labels, text).into(),
-            _ => Value::Null,
+            (_, _, text) => labels.of(text.as_ref()).into(),
         }
     }
-}
-
-/// A text or boolean as it was given.
-pub fn shown_text(labels: &Labels, stored: &str) -> Option<String> {
-    labels.open("score_text", stored)
 }
 
 /// `POST /v1/executions/{execution}/scores`.
@@ -227,7 +233,7 @@ fn malformed(field: &str, detail: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::{SCORES_OF_BATCH_MAX, ScoreRequest, ScoreValue, scores_of};
-    use crate::at_rest::Labels;
+    use crate::at_rest::labels::{LabelIndex, LabelKey, OpenLabels, SealedLabels};
     use crate::batch::Batch;
     use crate::ids::ProjectId;
     use crate::keys::Root;
@@ -273,18 +279,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_says_nothing_and_opens_in_its_row() {
+    fn what_is_stored_says_nothing_and_comments_have_an_index_for_each_row() {
         let root = Root::from_bytes(*b"0123456789abcdefghijklmnopqrstuv").unwrap();
-        let labels = Labels::of("k1", &root, &ProjectId::parse("prj_a").unwrap());
+        let project = ProjectId::parse("prj_a").unwrap();
+        let (labels, key) = (LabelIndex::of(&root, &project), LabelKey::of_project("k1", &root, &project));
         let request = json!({ "id": "a", "name": "helpful", "value": "very", "step": "s1", "comment": "it was very helpful", "source": "ann" });
         let facts = serde_json::from_value::<ScoreRequest>(request.clone()).unwrap().check().unwrap();
-        let stored = facts.sealed(&labels, "run_1");
-        let text = serde_json::to_string(&stored).unwrap();
+        let mut sealed = SealedLabels::default();
+        let mut seal = |column: &str, label: &str| {
+            let index = labels.of_label(column, label);
+            sealed.add(&key, &index, label);
+            index
+        };
+        let stored = facts.indexed("run_1", &mut seal);
+        let elsewhere = facts.indexed("run_2", &mut |column, label| labels.of_label(column, label));
+        let text = format!("{}{}", serde_json::to_string(&stored).unwrap(), sealed.to_json());
         for word in ["helpful", "very", "s1\"", "ann"] {
             assert!(!text.contains(word), "{word} in {text}");
         }
-        assert_eq!(stored.shown(&labels, "run_1"), request);
-        assert!(stored.shown(&labels, "run_2")["comment"].is_null());
+        let mut open = OpenLabels::default();
+        open.open(&sealed, &[key]);
+        assert_eq!(stored.shown(&open), request);
+        assert_eq!((&stored.name, &stored.text), (&elsewhere.name, &elsewhere.text));
+        assert_ne!(stored.comment, elsewhere.comment);
     }
 
     #[test]

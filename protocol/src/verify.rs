@@ -4,7 +4,7 @@
 //! what they say. [`Sequence`] walks one execution's batches in order of (writer, k) and finds missing
 //! numbers, broken chains and the tail's fate. It is fed one page at a time.
 
-use crate::at_rest::Labels;
+use crate::at_rest::labels::Indexing;
 use crate::batch::{Batch, Kind, inflate};
 use crate::digest::BodyDigest;
 use crate::envelope::{Unverified, Verified};
@@ -198,10 +198,10 @@ fn verified_import<'a>(
 }
 
 impl SegmentFacts {
-    /// The same with the roll-up's labels sealed, to compare with what is stored.
+    /// The same with the indexes of the roll-up's labels, to compare with what is stored.
     #[must_use]
-    pub fn sealed(self, labels: &Labels) -> Self {
-        Self { rollup: self.rollup.sealed(labels), ..self }
+    pub fn indexed(self, index: &mut Indexing<'_>) -> Self {
+        Self { rollup: self.rollup.indexed(index), ..self }
     }
 
     fn of(batch: &Batch<'_>, rollup: Rollup, scores: Vec<ScoreFacts>) -> Self {

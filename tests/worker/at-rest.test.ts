@@ -105,11 +105,11 @@ test("a stored body names its root and opens by AES-256-GCM in its own row alone
   assert.equal((await viewer.get(`/v1/executions/${x}/steps`)).json.steps.length, 1);
 });
 
-test("equal labels are equal texts in one column and project, and filters and lists see through them", async () => {
+test("equal labels have equal indexes in one column and project, and filters and lists see through them", async () => {
   const [one, two] = [await store(project, [smallExecution()]), await store(project, [smallExecution()])];
   const rows = await select("SELECT name, agent, tags, models, tools FROM executions WHERE id IN (?1, ?2)", one, two);
   assert.deepEqual(rows[0], rows[1]);
-  for (const text of [rows[0].name, rows[0].agent, ...JSON.parse(rows[0].tags), ...JSON.parse(rows[0].models)]) assert.match(text, /^e1\.k1\.[\w-]+$/);
+  for (const text of [rows[0].name, rows[0].agent, ...JSON.parse(rows[0].tags), ...JSON.parse(rows[0].models)]) assert.match(text, /^h1\.[\w-]{22}$/);
   const listed = await viewer.all("/v1/executions?name=book%20a%20flight", "executions");
   assert.deepEqual(listed.map(({ id }) => id).sort(), [one, two].sort());
   const { name, agent, tags, models, tools } = listed[0];
@@ -117,6 +117,29 @@ test("equal labels are equal texts in one column and project, and filters and li
   const other = await worker.createProject("prj_sealed_too");
   const third = await store(other, [smallExecution()]);
   assert.notEqual((await select("SELECT name FROM executions WHERE id = ?1", third))[0].name, rows[0].name);
+});
+
+test("an execution of ever new names keeps those of the steps that are counted, and every label of its own", async () => {
+  const own = await worker.createProject("prj_many_names");
+  const x = executionId();
+  const at = Date.now();
+  const name = (step: number) => `step ${step} ${"x".repeat(200)}`;
+  const step = (n: number): Event => ({ t: "step", n, id: stepId(), kind: "tool", name: name(n), at, duration_ms: 1, status: "ok", tool: { name: "look" } });
+  const start: Event = { t: "start", n: 0, at, name: "many", tags: ["t"] };
+  const end: Event = { t: "end", n: 601, at, status: "completed", last: 601 };
+  const all = [start, ...Array.from({ length: 600 }, (_, index) => step(index + 1)), end];
+  const pieces = Array.from({ length: 7 }, (_, index) => all.slice(index * 100, index * 100 + 100));
+  for (const bytes of chain(x, pieces)) assert.equal((await worker.api.sendBatch(seal(session(own.secret, own.id, own.kid), bytes))).json.code, "stored");
+  const [row] = await select("SELECT length(labels) AS labels, step_names FROM executions WHERE id = ?1", x);
+  const kept = Object.keys(JSON.parse(row.step_names).k1).length;
+  assert.ok(row.labels < 1_000 && kept >= 128 && kept < 300, `${row.labels} characters of labels, ${kept} names`);
+  const reader = worker.api.withKey(own.viewerKey);
+  const { execution } = (await reader.get(`/v1/executions/${x}`)).json;
+  assert.deepEqual([execution.name, execution.tags, execution.tools, execution.steps], ["many", ["t"], ["look"], 600]);
+  const { steps_by_name: steps } = (await reader.get("/v1/stats?steps=true")).json;
+  assert.equal(steps.length, 128);
+  for (const { name: shown } of steps) assert.match(shown, /^step \d+ x{200}$/);
+  assert.equal((await reader.get(`/v1/executions/${x}/verify`)).json.summary, "verified");
 });
 
 describe("rotation of the root", () => {

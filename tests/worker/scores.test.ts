@@ -145,7 +145,7 @@ describe("of keys", () => {
     const id = await send(project, scored([]));
     await add(admin, id, { id: "first", name: "n", value: 1 });
     await (await worker.database()).prepare(
-      "INSERT INTO scores SELECT project_id, execution_id, 'x' || c.value, name, kind, number, text, step, comment, source, author, received_at FROM scores, "
+      "INSERT INTO scores SELECT project_id, execution_id, 'x' || c.value, name, kind, number, text, step, comment, source, author, received_at, labels, comment_text FROM scores, "
       + "(WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c WHERE value < 999) SELECT value FROM c) c WHERE project_id = ?1",
     ).bind(project.id).run();
     assert.deepEqual(statusAndCode(await add(admin, id, { id: "last", name: "n", value: 1 })), [409, "list_full"]);

@@ -99,9 +99,10 @@ describe("idempotence", () => {
     const orders = [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 5, 0, 4, 2, 1], [1, 3, 1, 0, 5, 2, 2, 4, 0]];
     const columns = async (id: string) => {
       const [row] = await select("SELECT * FROM executions WHERE id = ?1", id);
-      const { id: _, received_at, updated_at, start_rank, end_rank, ...rest } = row;
+      const { id: _, received_at, updated_at, start_rank, end_rank, labels, step_names, ...rest } = row;
       assert.ok(received_at <= updated_at && start_rank.length === 80 && end_rank.length === 81);
-      return rest;
+      // Objects, whose members stand as they came.
+      return { ...rest, labels: JSON.parse(labels), step_names: JSON.parse(step_names) };
     };
     const results = [];
     for (const order of orders) {
@@ -218,7 +219,7 @@ describe("verification", () => {
     assert.deepEqual([report.verdict, faulty(report)], ["tampered", [[1, "the signature does not match the stored bytes"]]]);
   });
 
-  for (const assignment of ["name = 'another'", "cost_nano_usd = 1", "ended_at = ended_at + 1", "steps = 3", "tags = '[]'", "end_status = 'failed'"]) {
+  for (const assignment of ["name = 'another'", "cost_nano_usd = 1", "ended_at = ended_at + 1", "steps = 3", "tags = '[]'", "end_status = 'failed'", "labels = '{}'", "step_names = '{}'"]) {
     test(`finds a roll-up that was changed: ${assignment}`, async () => {
       const x = await execution();
       await select(`UPDATE executions SET ${assignment} WHERE id = ?1`, x);

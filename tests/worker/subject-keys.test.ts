@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import type { Api } from "../client/api.ts";
-import { chain, executionId, seal, session, smallExecution, type Event } from "../client/batches.ts";
+import { chain, executionId, seal, session, smallExecution, stepId, type Event } from "../client/batches.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
 let worker: Worker;
@@ -32,6 +32,36 @@ async function store(sub: string, api = worker.api, of = project): Promise<strin
   return x;
 }
 
+const GOAL = "book a flight for Eve";
+
+/** One whose every label and score says who it is about. */
+async function storeOf(sub: string): Promise<string> {
+  const x = executionId();
+  const at = Date.now();
+  const label = (field: string) => `${sub} ${field}`;
+  const labels = Object.fromEntries(["agent", "pipeline", "user", "session", "environment", "release"].map((field) => [field, label(field)]));
+  const events: Event[] = [
+    { t: "start", n: 0, at, name: GOAL, ...labels, tags: [label("tag")] },
+    { t: "step", n: 1, id: stepId(), kind: "llm", name: label("step"), at, duration_ms: 1, status: "ok", model: "gpt-4o", tool: { name: label("tool") } },
+    { t: "score", n: 2, name: label("score"), value: label("value"), comment: label("comment"), source: label("source") },
+    { t: "end", n: 3, at, status: "completed", last: 3 },
+  ];
+  for (const bytes of chain(x, [events])) assert.equal((await worker.api.sendBatch(seal(session(project.secret, project.id, project.kid, { sub }), bytes))).json.code, "stored");
+  const score = { id: "k", name: label("key's score"), value: label("key's value"), comment: label("key's comment") };
+  assert.equal((await admin.request("POST", `/v1/executions/${x}/scores`, JSON.stringify(score))).status, 200);
+  return x;
+}
+
+/** All that the API says of executions in its lists and sums, and of one. */
+async function said(x: string): Promise<string> {
+  const paths = ["/v1/executions", `/v1/executions/${x}`, "/v1/sessions", "/v1/users", "/v1/facets", "/v1/stats?group_by=user&steps=true&scores=true", "/v1/stats?group_by=model"];
+  return JSON.stringify(await Promise.all(paths.map(async (path) => {
+    const { status, json } = await admin.get(path);
+    assert.equal(status, 200, path);
+    return json;
+  })));
+}
+
 async function select(sql: string, ...values: unknown[]): Promise<any[]> {
   const database = await worker.database();
   return (await database.prepare(sql).bind(...values).all()).results;
@@ -44,7 +74,7 @@ const erase = (subject: string) => admin.request("POST", "/v1/project/deletions"
 /** What a backup of the database holds of an execution, to be put back as somebody would who has one. */
 async function backup(x: string): Promise<() => Promise<void>> {
   const saved: [string, any[]][] = [];
-  for (const [table, column] of [["segments", "execution_id"], ["executions", "id"]] as const) saved.push([table, await select(`SELECT * FROM ${table} WHERE ${column} = ?1`, x)]);
+  for (const [table, column] of [["segments", "execution_id"], ["executions", "id"], ["scores", "execution_id"]] as const) saved.push([table, await select(`SELECT * FROM ${table} WHERE ${column} = ?1`, x)]);
   const bodies = await worker.bodies();
   const values = await Promise.all((await bodies.list({ prefix: `segment/${project.id}/${x}/` })).keys.map(async ({ name }) => [name, await bodies.get(name, "arrayBuffer")] as const));
   return async () => {
@@ -104,6 +134,30 @@ describe("a person's key", () => {
     assert.ok(json.deletions.find(({ id }: any) => id === ordered.json.deletion.id).finished_at > 0);
   });
 
+  test("takes the person's labels, scores and comments with it, and leaves others theirs", async () => {
+    const [mine, others] = [await storeOf("Eve"), await storeOf("Bob")];
+    const newer = await storeOf("Eve");
+    const words = ["agent", "pipeline", "user", "session", "environment", "release", "tag", "step", "tool", "score", "value", "comment", "source", "key's score", "key's value", "key's comment"];
+    const [before, ofBob] = [await said(mine), await said(others)];
+    for (const word of words) assert.ok(before.includes(`"Eve ${word}"`) && ofBob.includes(`"Bob ${word}"`), word);
+    assert.deepEqual([(await verdict(mine)).summary, (await verdict(others)).summary], ["verified", "verified"]);
+    assert.equal((await admin.all("/v1/executions?user=Eve%20user&tag=Eve%20tag", "executions")).length, 2);
+
+    const restores = [await backup(mine), await backup(newer)];
+    assert.equal((await erase("Eve")).json.deletion.executions, 2);
+    for (const restore of restores) await restore();
+    const after = await said(mine);
+    assert.ok(!after.includes("Eve "), "a label of hers is shown");
+    assert.ok(after.includes(mine), "her row was not put back");
+    for (const word of words) assert.ok((await said(others)).includes(`"Bob ${word}"`), word);
+    // What she had in common with others is theirs still, although hers is the newest that has it.
+    assert.ok(after.includes(`"${GOAL}"`) && (await admin.get("/v1/facets?facet=model")).json.facets.model.values.some(({ value }: any) => value === "gpt-4o"));
+    const everything = JSON.stringify(await Promise.all(["executions", "scores", "execution_facets"].map((table) => select(`SELECT * FROM ${table} WHERE project_id = ?1`, project.id))));
+    assert.ok(!everything.includes("Eve "));
+    assert.equal((await verdict(mine)).verdict, "key_retired");
+    assert.equal((await verdict(others)).summary, "verified");
+  });
+
   test("two isolates that meet a person at once may make two keys: both open, both are destroyed", async () => {
     const twin = await worker.twin();
     const before = (await keysOf()).length;
@@ -138,4 +192,20 @@ describe("a person's key", () => {
     await restore();
     assert.equal((await verdict(x)).verdict, "key_retired");
   });
+});
+
+test("a page of more people than KV gives keys of at once shows them all", async () => {
+  const crowded = await Worker.start({});
+  try {
+    const own = await crowded.createProject("prj_crowd", { subject_keys: true });
+    for (let person = 0; person < 130; person++) await store(`person_${person}`, crowded.api, own);
+    // An isolate that remembers none of them.
+    await crowded.pause();
+    await crowded.resume();
+    const { json } = await crowded.api.withKey(own.viewerKey).get("/v1/executions?limit=200");
+    assert.equal(json.executions.length, 130);
+    assert.deepEqual([...new Set(json.executions.map(({ name }: any) => name))], ["book a flight"]);
+  } finally {
+    await crowded.stop();
+  }
 });

@@ -8,12 +8,13 @@ use crate::executions::find_in;
 use crate::failure::Outcome;
 use crate::projects::{random, read_request, store};
 use crate::respond::Reply;
-use crate::storage::{cipher, deletion};
+use crate::storage::{deletion, labels};
 use serde_json::{Value, json};
 use stepseal_protocol::administration::{DeletionKind, DeletionRequest};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::encoding::hex_encode;
 use stepseal_protocol::problem::{Code, Problem};
+use stepseal_protocol::query::Facet;
 use worker::Request;
 
 /// Bodies that a request removes from KV itself; the rest is left to the background.
@@ -41,7 +42,7 @@ pub(crate) async fn order(request: &mut Request, call: &Call, admin: &Administra
     store::read(&call.env, admin.project.as_str()).await?.ok_or_else(store::absent)?;
     let value = match kind {
         // Compared with what the store holds, and not kept as anything else.
-        DeletionKind::User => cipher::labels(&call.env, &admin.project)?.seal("user", &value),
+        DeletionKind::User => Facet::User.stored(&*labels::index(&call.env, &admin.project)?, &value),
         DeletionKind::Subject | DeletionKind::Project => value,
     };
     let job = ordered(call, admin, kind, value)?;

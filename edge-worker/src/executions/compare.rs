@@ -7,10 +7,10 @@ use crate::call::Call;
 use crate::failure::Outcome;
 use crate::request::url;
 use crate::respond::Reply;
+use crate::storage::prices;
 use crate::storage::segments::{self, SegmentPosition};
-use crate::storage::{cipher, prices};
 use serde_json::{Value, json};
-use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::at_rest::labels::OpenLabels;
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, inflate};
 use stepseal_protocol::compare::{Side, compare as compared};
@@ -35,7 +35,7 @@ pub(crate) async fn compare(request: &Request, call: &Call, a: &str, b: &str) ->
     }
     let project = reader.project.as_str();
     let (one, other) = (side(call, project, a.as_str()).await?, side(call, project, b.as_str()).await?);
-    let labels = cipher::labels(&call.env, &reader.project)?;
+    let labels = Execution::labels(&call.env, &reader.project, [&of_a, &of_b]).await?;
     let (shown_a, shown_b) = (shown(&of_a, &one, &labels), shown(&of_b, &other, &labels));
     let mut reply = compared(one, other);
     reply["a"] = shown_a;
@@ -64,7 +64,7 @@ async fn side(call: &Call, project: &str, execution: &str) -> Outcome<Side> {
 }
 
 /// The execution's own sums, whole, and how much of it was compared.
-fn shown(execution: &Execution, side: &Side, labels: &Labels) -> Value {
+fn shown(execution: &Execution, side: &Side, labels: &OpenLabels) -> Value {
     let mut whole = execution.shown(labels);
     let mut shown = json!({ "compared_steps": side.steps(), "truncated": side.truncated });
     for name in [

@@ -7,11 +7,11 @@ use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
 use crate::statistics::state_cost;
-use crate::storage::{cipher, listing, text};
+use crate::storage::executions::Execution;
+use crate::storage::listing;
 use crate::transfer::Asked;
 use serde_json::{Value, json};
-use std::rc::Rc;
-use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::at_rest::labels::OpenLabels;
 use stepseal_protocol::query::{FIELDS, ListQuery, Position, Window, csv_header, csv_line};
 use worker::Request;
 
@@ -22,7 +22,7 @@ struct Answer {
     window: Window,
     page: listing::Page,
     next_cursor: Option<String>,
-    labels: Rc<Labels>,
+    labels: OpenLabels,
 }
 
 /// Lists executions. A page may be shorter than its limit, even empty, and still not be the last: rare things are
@@ -67,11 +67,8 @@ async fn ask(call: &Call, reader: Reader, query: ListQuery) -> Outcome<Answer> {
     };
     // Without `from` the window moves with the clock: all pages are of the first one's.
     window = Window { from: after.from, ..window };
-    let labels = cipher::labels(&call.env, &reader.project)?;
-    let expression = text::expression(call, &reader.project, query.text.as_ref()).await?;
-    let project = reader.project.as_str();
-    let page =
-        listing::page(&call.env, project, &query, window, &labels, expression.as_deref(), &after).await?;
+    let page = listing::page(call, &reader.project, &query, window, &after).await?;
+    let labels = Execution::labels(&call.env, &reader.project, &page.executions).await?;
     let next_cursor = page.next.as_ref().map(|next| cursors.seal(&next.to_text()));
     Ok(Answer { reader, query, window, page, next_cursor, labels })
 }

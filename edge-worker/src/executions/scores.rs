@@ -7,8 +7,9 @@ use crate::call::Call;
 use crate::failure::Outcome;
 use crate::projects::{read_request, store};
 use crate::respond::Reply;
-use crate::storage::cipher;
-use crate::storage::scores::{self, Added};
+use crate::storage::labels::Indexer;
+use crate::storage::scores::{self, Added, SealedScore};
+use crate::storage::subject_keys;
 use serde_json::json;
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::problem::{Code, Problem};
@@ -20,21 +21,30 @@ pub(crate) async fn add(mut request: Request, call: &Call, id: &str) -> Outcome<
     let writer = access::writer(&request, call).await?;
     // What is not there is said first; the body is read before anything is answered.
     let wanted = read_request::<ScoreRequest>(&mut request).await;
-    let (id, _) = find_in(call, &writer.project, id).await?;
+    let (id, execution) = find_in(call, &writer.project, id).await?;
     let wanted = wanted?.check()?;
-    if let Some(project) = store::project(call, &writer.project).await? {
-        project.refuse_inactive()?;
+    let settings = store::project(call, &writer.project).await?;
+    if let Some(settings) = &settings {
+        settings.refuse_inactive()?;
     }
     let project = writer.project.as_str();
-    let labels = cipher::labels(&call.env, &writer.project)?;
-    let score = wanted.sealed(&labels, id.as_str());
+    // What is said of an execution goes with the data of the person whose it is.
+    let subject_key = match settings {
+        Some(settings) if settings.subject_keys => {
+            Some(subject_keys::of(&call.env, &writer.project, &execution.subject).await?)
+        }
+        _ => None,
+    };
+    let indexer = Indexer::of(&call.env, &writer.project, subject_key.as_deref())?;
+    let score = SealedScore::of(&wanted, id.as_str(), &indexer);
     match scores::add(&call.env, project, id.as_str(), &score, &writer.actor, call.now).await? {
         Added::There { score, duplicate } => {
             // A repeat too: the first one may not have been noted.
             let details = json!({ "score": wanted.id });
             audit::note_by(call, &writer.project, &writer.actor, Action::ScoreAdd, id.as_str(), details)
                 .await?;
-            Reply::ok(&json!({ "score": score.shown(&labels, id.as_str()), "duplicate": duplicate }))
+            let labels = scores::labels(&call.env, &writer.project, std::slice::from_ref(&score)).await?;
+            Reply::ok(&json!({ "score": score.shown(&labels), "duplicate": duplicate }))
         }
         Added::Conflict => {
             let detail = "Another score of this execution has this id. Give each an id of its own.";

@@ -11,9 +11,9 @@ use crate::live::message::step_shown;
 use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::executions::Execution;
+use crate::storage::listing;
 use crate::storage::prices::{self, Prices};
 use crate::storage::segments::{self, Segment, SegmentPosition};
-use crate::storage::{cipher, listing};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Kind, inflate};
@@ -55,8 +55,7 @@ pub(crate) async fn search(request: &Request, call: &Call) -> Outcome<Reply> {
     audit::note_read(call, &reader, Action::ExecutionRead, "").await?;
     let window = Window { from: place.after.from, ..window };
     let project = reader.project.as_str();
-    let labels = cipher::labels(&call.env, &reader.project)?;
-    let found = listing::page(&call.env, project, &list, window, &labels, None, &place.after).await?;
+    let found = listing::page(call, &reader.project, &list, window, &place.after).await?;
     let (mut page, mut next) = (Page::default(), found.next);
     let mut after = place.after.clone();
     for (index, execution) in found.executions.iter().enumerate() {

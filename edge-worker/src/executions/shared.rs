@@ -9,9 +9,9 @@ use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
 use crate::statistics::state_cost;
-use crate::storage::{cipher, listing};
+use crate::storage::{labels, listing};
 use serde_json::{Value, json};
-use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::at_rest::labels::OpenLabels;
 use stepseal_protocol::query::{Facet, Position, SharedQuery, Window, price_versions, usd};
 use worker::Request;
 
@@ -35,20 +35,21 @@ async fn list(request: &Request, call: &Call, facet: Facet, member: &str) -> Out
         None => Position::first(window),
     };
     let window = Window { from: after.from, ..window };
-    let labels = cipher::labels(&call.env, &reader.project)?;
     let limit = query.page.limit as usize;
     let project = reader.project.as_str();
     let page = listing::shared(&call.env, project, facet.as_str(), window, &after, limit).await?;
+    let values: Vec<_> = page.shared.iter().map(|shared| (facet, shared.value.as_str())).collect();
+    let (labels, read) = labels::of_values(&call.env, &reader.project, &values).await?;
     let mut reply = json!({
         "window": { "from": window.from, "to": window.to },
         "next_cursor": page.next.as_ref().map(|next| cursors.seal(&next.to_text())),
     });
     reply[member] = shown(&page, facet, &labels);
-    state_cost(&mut reply, &reader, page.rows_read);
+    state_cost(&mut reply, &reader, page.rows_read + read);
     Reply::ok(&reply)
 }
 
-fn shown(page: &listing::SharedPage, facet: Facet, labels: &Labels) -> Value {
+fn shown(page: &listing::SharedPage, facet: Facet, labels: &OpenLabels) -> Value {
     let shown = page.shared.iter().filter_map(|shared| {
         let totals = page.totals.iter().find(|totals| totals.value == shared.value)?;
         let versions = totals.price_version_first.zip(totals.price_version_last);

@@ -8,7 +8,7 @@ use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
 use crate::storage::executions::Execution;
-use crate::storage::{cipher, executions, scores, segments};
+use crate::storage::{executions, scores, segments};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Kind, inflate};
@@ -29,13 +29,14 @@ pub(crate) async fn show(request: &Request, call: &Call, id: &str) -> Outcome<Re
     let (id, execution) = find(call, &reader, id).await?;
     audit::note_read(call, &reader, Action::ExecutionRead, id.as_str()).await?;
     let project = reader.project.as_str();
-    let labels = cipher::labels(&call.env, &reader.project)?;
+    let labels = Execution::labels(&call.env, &reader.project, [&execution]).await?;
     let mut shown = execution.shown(&labels);
     add_contents_of(&call.env, project, &execution, &mut shown).await?;
     let mut found = scores::newest(&call.env, project, id.as_str(), SCORES_MAX + 1).await?;
     shown["more_scores"] = (found.len() > SCORES_MAX as usize).into();
     found.truncate(SCORES_MAX as usize);
-    shown["scores"] = found.iter().map(|score| score.shown(&labels, id.as_str())).collect();
+    let labels = scores::labels(&call.env, &reader.project, &found).await?;
+    shown["scores"] = found.iter().map(|score| score.shown(&labels)).collect();
     shown["writers"] = serde_json::to_value(executions::writers(&call.env, project, id.as_str()).await?)
         .doing("showing writers")?;
     Reply::ok(&json!({ "execution": shown }))

@@ -11,7 +11,7 @@ use crate::respond::Reply;
 use crate::storage::executions::Execution;
 use crate::storage::scores::{self, Score};
 use crate::storage::segments::{self, Body, Segment, SegmentPosition};
-use crate::storage::{cipher, prices};
+use crate::storage::{labels, prices};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::digest::BodyDigest;
@@ -53,8 +53,11 @@ pub(crate) async fn verify(request: &Request, call: &Call, id: &str) -> Outcome<
     let walk = walk(call, &reader.project, &id, &execution, &page, resume).await?;
     let all_verified = walk.verdicts.iter().all(|verdict| *verdict == SegmentVerdict::Verified);
     let summary_fits = if whole && all_verified {
-        let scores_fit = scores_fit(call, &reader.project, &id, &walk.facts.scores).await?;
-        Some(scores_fit && execution.agrees_with(&walk.facts.rollup))
+        Some(
+            execution.agrees_with(&walk.facts.rollup)
+                && execution.labels_are_whole(&call.env, &reader.project).await?
+                && scores_fit(call, &reader.project, &id, &walk.facts.scores).await?,
+        )
     } else {
         None
     };
@@ -69,14 +72,17 @@ async fn scores_fit(
     id: &ExecutionId,
     signed: &[ScoreFacts],
 ) -> Outcome<bool> {
-    let labels = cipher::labels(&call.env, project)?;
+    let index = labels::index(&call.env, project)?;
     let found = scores::of_sessions(&call.env, project.as_str(), id.as_str()).await?;
+    let labels = scores::labels(&call.env, project, &found).await?;
     let mut stored: Vec<StoredScore> = found.iter().map(Score::stored).collect();
+    let are_whole = stored.iter().all(|score| score.indexes().all(|index| labels.get(index).is_some()));
+    let mut of_label = |column: &str, label: &str| index.of_label(column, label);
     let mut signed: Vec<StoredScore> =
-        signed.iter().map(|score| score.sealed(&labels, id.as_str())).collect();
+        signed.iter().map(|score| score.indexed(id.as_str(), &mut of_label)).collect();
     stored.sort_by(|one, other| one.id.cmp(&other.id));
     signed.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(stored == signed)
+    Ok(are_whole && stored == signed)
 }
 
 #[derive(Default)]
@@ -141,7 +147,7 @@ async fn walk(
     let secrets = Secrets::of(&call.env)?;
     let mut sequence = resume.map_or_else(Sequence::default, Sequence::resumed);
     let mut walk = Walk::default();
-    let labels = cipher::labels(&call.env, project)?;
+    let index = labels::index(&call.env, project)?;
     let versions = page.iter().filter_map(|segment| segment.price_version);
     let prices = prices::versions(&call.env, project.as_str(), versions).await?;
     for segment in page {
@@ -169,7 +175,7 @@ async fn walk(
             Body::Erased => Err((SegmentVerdict::KeyRetired, "the key of its subject was destroyed")),
             Body::Opened(_) => {
                 check_segment(project, id, &execution.subject, &stored, |name| secrets.root(name))
-                    .map(|facts| facts.sealed(&labels))
+                    .map(|facts| facts.indexed(&mut |column, label| index.of_label(column, label)))
             }
         };
         let (verdict, reason) = match checked {

@@ -6,13 +6,12 @@ use super::announce::{Audience, QUIET_MS};
 use super::message::Message;
 use crate::failure::{Doing, Failure, Outcome};
 use crate::projects::key_store;
-use crate::storage::{cipher, log};
+use crate::storage::log;
 use futures_channel::mpsc::{Sender, channel};
 use serde::Deserialize;
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Waker};
 use std::time::Duration;
-use stepseal_protocol::at_rest::Labels;
 use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::query::{Filter, LiveQuery, Subscription};
 use worker::{
@@ -211,13 +210,11 @@ impl LiveFeed {
     async fn hand_out_from(&self, project: &str, start: u64) -> Outcome<bool> {
         let page = log::export(&self.env, project, start, u64::MAX >> 11, PAGE).await?;
         let id = ProjectId::parse(project).map_err(|_| "a project id").doing("handing out a log")?;
-        let labels = cipher::labels(&self.env, &id)?;
         for entry in &page {
-            if !self.has_reader_at(start, entry.leaf.seq)? {
+            let message = Message::of(&self.env, &id, entry).await?;
+            if !self.offer(start, entry.leaf.seq, message.as_ref())? {
                 return Ok(false);
             }
-            let message = Message::of(&self.env, project, &labels, entry).await?;
-            self.offer(start, entry.leaf.seq, message.as_ref(), &labels)?;
         }
         Ok(page.len() < PAGE as usize)
     }
@@ -245,24 +242,17 @@ impl LiveFeed {
         Ok(ends)
     }
 
-    fn has_reader_at(&self, start: u64, seq: u64) -> Outcome<bool> {
-        Ok(self.streams.borrow().iter().any(|stream| waits_for(&stream.subscription, start, seq))
-            || self
-                .sockets()
-                .doing("looking for readers")?
-                .iter()
-                .any(|(_, reader)| waits_for(reader, start, seq)))
-    }
-
-    /// Takes every reader past the entry `seq` that has come as far as `start` and has room for the entry's message.
-    fn offer(&self, start: u64, seq: u64, message: Option<&Message>, labels: &Labels) -> Outcome<()> {
+    /// Takes every reader past the entry `seq` that has come as far as `start` and has room for the entry's message; says
+    /// whether any of those is to be taken on from there.
+    fn offer(&self, start: u64, seq: u64, message: Option<&Message>) -> Outcome<bool> {
         let doing = "sending to a reader";
         let now = Date::now().as_millis();
+        let mut anyone_goes_on = false;
         for (socket, mut reader) in self.sockets().doing(doing)? {
             if !waits_for(&reader, start, seq) {
                 continue;
             }
-            let told = message.filter(|message| is_for(&reader, message, labels));
+            let told = message.filter(|message| is_for(&reader, message));
             if told.is_some() && !reader.has_room() {
                 reader.stall(now);
             } else {
@@ -273,13 +263,14 @@ impl LiveFeed {
                     let _ = socket.send_with_str(&message.text);
                 }
             }
+            anyone_goes_on |= waits_for(&reader, start, seq + 1);
             socket.serialize_attachment(&reader).doing(doing)?;
         }
         self.streams.borrow_mut().retain_mut(|Stream { to, subscription: reader }| {
             if !waits_for(reader, start, seq) {
                 return true;
             }
-            if let Some(message) = message.filter(|message| is_for(reader, message, labels)) {
+            if let Some(message) = message.filter(|message| is_for(reader, message)) {
                 let event = format!("id: {seq}\ndata: {}\n\n", message.text);
                 if let Err(error) = to.try_send(Ok(event.into_bytes())) {
                     reader.stall(now);
@@ -287,9 +278,10 @@ impl LiveFeed {
                 }
             }
             reader.next = seq + 1;
+            anyone_goes_on = true;
             true
         });
-        Ok(())
+        Ok(anyone_goes_on)
     }
 
     fn sockets(&self) -> Result<Vec<(WebSocket, Subscription)>> {
@@ -380,8 +372,8 @@ fn waits_for(reader: &Subscription, start: u64, seq: u64) -> bool {
 }
 
 /// Whether the reader is to be told.
-fn is_for(reader: &Subscription, message: &Message, labels: &Labels) -> bool {
-    filter_of(&reader.question).is_none_or(|filter| message.passes(&filter, labels))
+fn is_for(reader: &Subscription, message: &Message) -> bool {
+    filter_of(&reader.question).is_none_or(|filter| message.passes(&filter))
 }
 
 /// Tells a socket why it ends, once: it stays among the sockets until its reader closes it too.

@@ -4,9 +4,9 @@ use crate::failure::{Doing, Outcome};
 use crate::storage::executions::{self, Execution};
 use crate::storage::log::Exported;
 use serde_json::{Map, Value, json};
-use stepseal_protocol::at_rest::Labels;
 use stepseal_protocol::batch::{Batch, Event, Kind, inflate};
-use stepseal_protocol::query::Filter;
+use stepseal_protocol::ids::ProjectId;
+use stepseal_protocol::query::{Facts, Filter};
 use worker::Env;
 
 /// Members of a step that say what happened, not what was said.
@@ -27,40 +27,36 @@ const STEP_FIELDS: [&str; 14] = [
     "cost_usd",
 ];
 
-/// An entry as readers get it, and the execution that their filters judge.
+/// An entry as readers get it, and what their filters judge of its execution.
 pub(super) struct Message {
     pub(super) text: String,
-    execution: Option<Execution>,
+    facts: Option<Facts>,
 }
 
 impl Message {
     /// Of an entry; none if what it was about is gone.
-    pub(super) async fn of(
-        env: &Env,
-        project: &str,
-        labels: &Labels,
-        entry: &Exported,
-    ) -> Outcome<Option<Self>> {
+    pub(super) async fn of(env: &Env, project: &ProjectId, entry: &Exported) -> Outcome<Option<Self>> {
         let Exported { leaf, segment } = entry;
         let (seq, id) = (leaf.seq, leaf.execution_id.as_str());
         if leaf.is_deletion() {
             let text = json!({ "type": "deletion", "cursor": seq, "execution": { "id": id } }).to_string();
-            return Ok(Some(Self { text, execution: None }));
+            return Ok(Some(Self { text, facts: None }));
         }
         let Some(segment) = segment else { return Ok(None) };
-        let Some(execution) = executions::one(env, project, id).await? else { return Ok(None) };
-        let body = segment.load_body(env, project, id).await?.opened();
+        let Some(execution) = executions::one(env, project.as_str(), id).await? else { return Ok(None) };
+        let labels = Execution::labels(env, project, [&execution]).await?;
+        let body = segment.load_body(env, project.as_str(), id).await?.opened();
         let steps = body.map(|body| steps(&body)).transpose()?.unwrap_or_default();
         let text = json!({
             "type": "batch", "cursor": seq, "writer": leaf.writer, "k": leaf.k,
-            "execution": execution.shown(labels), "steps": steps,
+            "execution": execution.shown(&labels), "steps": steps,
         });
-        Ok(Some(Self { text: text.to_string(), execution: Some(execution) }))
+        Ok(Some(Self { text: text.to_string(), facts: Some(execution.facts(&labels)) }))
     }
 
     /// Whether a reader with this filter is told. Deletions concern everyone: what was deleted says no more what it was.
-    pub(super) fn passes(&self, filter: &Filter, labels: &Labels) -> bool {
-        self.execution.as_ref().is_none_or(|execution| execution.passes(filter, labels))
+    pub(super) fn passes(&self, filter: &Filter) -> bool {
+        self.facts.as_ref().is_none_or(|facts| filter.passes(facts))
     }
 }
 

@@ -9,12 +9,13 @@ use crate::config::Secrets;
 use crate::failure::{Doing, Outcome};
 use crate::request::url;
 use crate::respond::Reply;
-use crate::storage::cipher;
+use crate::storage::labels;
 use crate::storage::statistics::{self, Answer, COUNTED_MAX, DayRow, EndedRow, FacetValue, Question};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::at_rest::labels::OpenLabels;
 use stepseal_protocol::batch::Usage;
+use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::query::{Cursors, Facet, FacetsQuery, StatsQuery, Sums, SumsOfDay, Tally};
 use worker::Request;
 
@@ -28,14 +29,12 @@ pub(crate) async fn stats(request: &Request, call: &Call) -> Outcome<Reply> {
     let reader = access::reader(request, call).await?;
     let query = StatsQuery::parse(url(request)?.query_pairs())?;
     let (window, bucket_ms) = query.window(now(call)?)?;
-    let labels = cipher::labels(&call.env, &reader.project)?;
+    let index = labels::index(&call.env, &reader.project)?;
     let project = reader.project.as_str();
-    let facets = query.filter.stored_facets(&labels);
-    let of_leading = query
-        .filter
-        .leading()
-        .map(|(facet, value)| (facet.as_str(), json!([facet.stored(&labels, value)]).to_string()));
-    let facets_beside = query.filter.stored_facets_beside_leading(&labels);
+    let facets = query.filter.stored_facets(&index);
+    let leading = query.filter.leading().map(|(facet, value)| (facet.as_str(), facet.stored(&index, value)));
+    let of_leading = leading.as_ref().map(|(facet, value)| (*facet, json!([value]).to_string()));
+    let facets_beside = query.filter.stored_facets_beside_leading(&index);
     let question = Question { project, window, bucket_ms, values: of_leading, facets, facets_beside };
     let answer = statistics::ask(&call.env, &question).await?;
     let (total, buckets) = by_time(&answer)?;
@@ -48,18 +47,17 @@ pub(crate) async fn stats(request: &Request, call: &Call) -> Outcome<Reply> {
     });
     let mut read = answer.rows_read;
     if let Some(facet) = query.group_by {
-        let (groups, more, rows) = groups(call, &question, facet, &labels).await?;
+        let (groups, more, rows) = groups(call, &reader.project, &question, facet).await?;
         reply["groups"] = groups;
         reply["more_groups"] = more.into();
         read += rows;
     }
     if query.steps {
-        let leading = query.filter.leading().map(|(facet, value)| (facet, facet.stored(&labels, value)));
-        let leading = leading.as_ref().map(|(facet, value)| (facet.as_str(), value.as_str()));
-        read += step_times::add(call, &question, leading, &labels, &mut reply).await?;
+        let leading = leading.as_ref().map(|(facet, value)| (*facet, value.as_str()));
+        read += step_times::add(call, &reader.project, &question, leading, &mut reply).await?;
     }
     if query.scores {
-        read += scores::add(call, &question, &labels, &mut reply).await?;
+        read += scores::add(call, &reader.project, &question, &mut reply).await?;
     }
     state_cost(&mut reply, &reader, read);
     Reply::ok(&reply)
@@ -68,9 +66,9 @@ pub(crate) async fn stats(request: &Request, call: &Call) -> Outcome<Reply> {
 /// Sums by the values of a facet, most executions first, and whether it has more values than an answer shows.
 async fn groups(
     call: &Call,
+    project: &ProjectId,
     question: &Question<'_>,
     facet: Facet,
-    labels: &Labels,
 ) -> Outcome<(Value, bool, usize)> {
     let word = facet.as_str();
     let (mut found, mut rows) =
@@ -98,13 +96,15 @@ async fn groups(
     }
     let mut groups: Vec<(&str, Tally)> = tallies.into_iter().collect();
     groups.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.executions()));
+    let named: Vec<_> = groups.iter().map(|(stored, _)| (facet, *stored)).collect();
+    let (labels, read) = labels::of_values(&call.env, project, &named).await?;
     let shown = groups.iter().map(|(stored, tally)| {
         let mut shown: Map<String, Value> = Map::new();
-        shown.insert("value".into(), facet.shown(labels, stored).into());
+        shown.insert("value".into(), facet.shown(&labels, stored).into());
         shown.extend(tally.shown());
         Value::Object(shown)
     });
-    Ok((shown.collect(), more, rows))
+    Ok((shown.collect(), more, rows + read))
 }
 
 fn by_time(answer: &Answer) -> Outcome<(Tally, BTreeMap<i64, Tally>)> {
@@ -200,7 +200,6 @@ pub(crate) async fn facets(request: &Request, call: &Call) -> Outcome<Reply> {
     let reader = access::reader(request, call).await?;
     let query = FacetsQuery::parse(url(request)?.query_pairs())?;
     let mut window = query.window(now(call)?)?;
-    let labels = cipher::labels(&call.env, &reader.project)?;
     let root = Secrets::of(&call.env)?.oldest_root()?;
     let cursors = Cursors::of(&root, &reader.project, query.canonical());
     let (facets, limit) = match query.facet {
@@ -213,13 +212,21 @@ pub(crate) async fn facets(request: &Request, call: &Call) -> Outcome<Reply> {
     }
     let words: Vec<&str> = facets.iter().map(|facet| facet.as_str()).collect();
     let project = reader.project.as_str();
-    let (found, read) =
+    let (mut found, mut read) =
         statistics::facet_values(&call.env, project, &words, &after, window, limit + 1).await?;
+    let more: Vec<bool> = found.iter().map(|values| values.len() as u64 > limit).collect();
+    for values in &mut found {
+        values.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
+    let named = facets.iter().zip(&found).flat_map(|(facet, values)| {
+        let counted = values.iter().filter(|value| value.executions > 0);
+        counted.map(|value| (*facet, value.value.as_str()))
+    });
+    let (labels, rows) = labels::of_values(&call.env, &reader.project, &named.collect::<Vec<_>>()).await?;
+    read += rows;
     let mut shown = Map::new();
     let mut next_cursor = None;
-    for (facet, mut values) in facets.into_iter().zip(found) {
-        let more = values.len() as u64 > limit;
-        values.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    for ((facet, values), more) in facets.into_iter().zip(found).zip(more) {
         next_cursor = values
             .last()
             .filter(|_| more && query.facet.is_some())
@@ -235,7 +242,7 @@ pub(crate) async fn facets(request: &Request, call: &Call) -> Outcome<Reply> {
 }
 
 /// Those that the window has, most executions first.
-fn shown_values(facet: Facet, labels: &Labels, mut values: Vec<FacetValue>) -> Vec<Value> {
+fn shown_values(facet: Facet, labels: &OpenLabels, mut values: Vec<FacetValue>) -> Vec<Value> {
     values.retain(|value| value.executions > 0);
     values.sort_by_key(|value| std::cmp::Reverse(value.executions));
     let shown = values.iter().filter_map(|value| {

@@ -2,13 +2,14 @@
 
 use crate::call::Call;
 use crate::failure::Outcome;
+use crate::storage::labels;
 use crate::storage::statistics::Question;
 use crate::storage::statistics::scores::{self, Scores, ScoresByValue};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::at_rest::labels::OpenLabels;
+use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::query::{Facet, ScoreTally};
-use stepseal_protocol::scores::shown_text;
 
 /// What is known of one name.
 #[derive(Default)]
@@ -21,17 +22,20 @@ struct Named<'a> {
 /// Adds `scores` and whether they are all; says how many rows that read.
 pub(super) async fn add(
     call: &Call,
+    project: &ProjectId,
     question: &Question<'_>,
-    labels: &Labels,
     reply: &mut Value,
 ) -> Outcome<usize> {
     let found = scores::ask(&call.env, question).await?;
-    reply["scores"] = shown(&found, question.bucket_ms, labels);
+    // Every name has a row here, so the one of each says both.
+    let known_by = found.by_value.iter().map(|row| (row.execution.as_str(), row.id.as_str())).collect();
+    let (labels, rows) = labels::of_scores(&call.env, project, &known_by).await?;
+    reply["scores"] = shown(&found, question.bucket_ms, &labels);
     reply["scores_complete"] = found.complete.into();
-    Ok(found.rows_read)
+    Ok(found.rows_read + rows)
 }
 
-fn shown(found: &Scores, bucket_ms: i64, labels: &Labels) -> Value {
+fn shown(found: &Scores, bucket_ms: i64, labels: &OpenLabels) -> Value {
     let mut by_name: BTreeMap<&str, Named<'_>> = BTreeMap::new();
     for row in &found.by_time {
         let tally = ScoreTally::of(row.scores, row.numbers, row.sum, row.min.zip(row.max));
@@ -55,9 +59,9 @@ fn shown(found: &Scores, bucket_ms: i64, labels: &Labels) -> Value {
 }
 
 /// Texts and booleans, most first.
-fn texts(rows: &[&ScoresByValue], labels: &Labels) -> Value {
+fn texts(rows: &[&ScoresByValue], labels: &OpenLabels) -> Value {
     let texts = rows.iter().filter_map(|row| {
-        let text = shown_text(labels, row.text.as_deref()?)?;
+        let text = labels.of(row.text.as_ref())?;
         Some(json!({ "value": text, "count": row.scores }))
     });
     texts.collect()

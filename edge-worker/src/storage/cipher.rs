@@ -1,5 +1,5 @@
 //! Sealing and opening stored values. Bodies go through the platform's AES-256-GCM (Web Crypto), because
-//! they are large and it is fast; labels through `stepseal_protocol::at_rest::Labels`.
+//! they are large and it is fast; labels see `labels.rs`.
 
 use super::segments::Body;
 use super::subject_keys::{self, SubjectKey};
@@ -10,7 +10,7 @@ use crate::projects::random;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use stepseal_protocol::at_rest::{BodyPlace, Labels, NONCE_LEN, StoredBody, sealed_body};
+use stepseal_protocol::at_rest::{BodyPlace, NONCE_LEN, StoredBody, sealed_body};
 use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::keys::DataKey;
 use web_sys::{AesGcmParams, CryptoKey};
@@ -25,7 +25,6 @@ const KEYS_MAX: usize = 1_024;
 thread_local! {
     /// Imported keys, by root and project.
     static KEYS: RefCell<HashMap<(String, String), CryptoKey>> = RefCell::new(HashMap::new());
-    static LABELS: RefCell<HashMap<String, Rc<Labels>>> = RefCell::new(HashMap::new());
 }
 
 /// A body as it is to be stored, and the root it is sealed under.
@@ -78,7 +77,7 @@ pub(super) async fn open(
         let key = key(env, root, place.project).await?;
         return Ok((open_with(key, place, nonce, ciphertext).await?, None));
     };
-    let Some(subject_key) = subject_keys::find(env, place.project, id).await? else {
+    let Some(subject_key) = subject_keys::find(env, place.project, &[id]).await?.pop() else {
         return Ok((Body::Erased, None));
     };
     let key = import_of_subject(env, root, place.project, &subject_key).await?;
@@ -100,22 +99,6 @@ async fn open_with(
         Err(_) => None,
     };
     Ok(opened.map_or(Body::Shut, Body::Opened))
-}
-
-/// The labels of a project.
-pub(crate) fn labels(env: &Env, project: &ProjectId) -> Outcome<Rc<Labels>> {
-    if let Some(labels) = LABELS.with_borrow(|all| all.get(project.as_str()).cloned()) {
-        return Ok(labels);
-    }
-    let (name, root) = Secrets::of(env)?.oldest_root_named()?;
-    let labels = Rc::new(Labels::of(&name, &root, project));
-    LABELS.with_borrow_mut(|all| {
-        if all.len() >= KEYS_MAX {
-            all.clear();
-        }
-        all.insert(project.to_string(), Rc::clone(&labels));
-    });
-    Ok(labels)
 }
 
 /// The key of a project under a root; none if the deployment does not hold that root.

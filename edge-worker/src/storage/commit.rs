@@ -8,7 +8,8 @@
 use super::bodies::{discard_body, put_body};
 use super::cipher;
 use super::executions::UNTIMED;
-use super::scores::{self, OfBatch};
+use super::labels::{Indexer, Sealed};
+use super::scores::{self, OfBatch, SealedScore};
 use super::statement::{Bind, bind};
 use super::subject_keys::{self, SubjectKey};
 use crate::call::Call;
@@ -117,11 +118,14 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup
     if in_kv {
         put_body(&call.env, &place, &sealed.bytes).await?;
     }
-    let labels = cipher::labels(&call.env, &key.project)?;
-    let rollup = rollup.sealed(&labels);
+    let indexer = Indexer::of(&call.env, &key.project, subject_key.as_deref())?;
+    let mut labels = Sealed::default();
+    let rollup = rollup.indexed(&mut indexer.keeping(&mut labels));
     let body = (!in_kv).then(|| hex_encode(&sealed.bytes));
-    let scores: Vec<_> =
-        scores_of(segment.parsed).iter().map(|score| score.sealed(&labels, place.execution)).collect();
+    let scores: Vec<_> = scores_of(segment.parsed)
+        .iter()
+        .map(|score| SealedScore::of(score, place.execution, &indexer))
+        .collect();
     let price_version = rollup.price_versions.map(|(version, _)| version);
     let stored = StoredAs {
         attempt: &attempt,
@@ -132,7 +136,7 @@ pub(crate) async fn commit(call: &Call, segment: &NewSegment<'_>, rollup: Rollup
     };
     let mut statements = vec![
         insert_segment(&database, segment, &key, &stored)?,
-        merge_rollup(&database, segment, &key, &attempt, &rollup)?,
+        merge_rollup(&database, segment, &key, &attempt, &rollup, &labels)?,
         insert_leaf(&database, segment, &key, &attempt)?,
     ];
     if let Some(tokens) = &segment.tokens {
@@ -171,9 +175,7 @@ async fn subject_key(call: &Call, segment: &NewSegment<'_>) -> Outcome<Option<Rc
     if !segment.under_subject_key {
         return Ok(None);
     }
-    let project = segment.project;
-    let tag = Secrets::of(&call.env)?.oldest_root()?.subject_tag(&project, &segment.author.subject);
-    Ok(Some(subject_keys::current(&call.env, project.as_str(), tag).await?))
+    Ok(Some(subject_keys::of(&call.env, &segment.project, &segment.author.subject).await?))
 }
 
 fn place<'a>(key: &'a BatchKey, attempt: &'a str) -> BodyPlace<'a> {
@@ -343,6 +345,7 @@ fn merge_rollup(
     key: &BatchKey,
     attempt: &str,
     rollup: &Rollup,
+    labels: &Sealed,
 ) -> Outcome<D1PreparedStatement> {
     let [project, execution, writer] = writer_binds(key);
     let mut values = vec![
@@ -362,6 +365,7 @@ fn merge_rollup(
     values.extend(end_binds(rollup.end.as_ref()));
     let (models, tools) = (rollup.models.to_json(), rollup.tools.to_json());
     let step_times = rollup.step_times.to_json();
+    let (labels, step_names) = (labels.labels.to_json(), labels.step_names.to_json());
     values.extend(count_binds(rollup));
     values.extend([Bind::Text(&models), Bind::Text(&tools)]);
     let account = &rollup.account;
@@ -378,6 +382,8 @@ fn merge_rollup(
         Bind::MaybeNumber(rollup.price_versions.map(|(first, _)| first)),
         Bind::MaybeNumber(rollup.price_versions.map(|(_, last)| last)),
         Bind::Text(&step_times),
+        Bind::Text(&labels),
+        Bind::Text(&step_names),
     ]);
     Ok(bind(database, include_str!("merge_rollup.sql"), &values).doing("binding a roll-up")?)
 }

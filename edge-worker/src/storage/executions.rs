@@ -1,13 +1,15 @@
 //! Reading executions' roll-ups.
 
+use super::labels;
 use super::statement::{Bind, bind};
 use crate::failure::{Doing, Outcome};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use stepseal_protocol::at_rest::Labels;
+use serde_json::{Map, Value, json};
+use stepseal_protocol::at_rest::labels::OpenLabels;
 use stepseal_protocol::batch::Usage;
-use stepseal_protocol::query::{Facet, Facts, Filter, Sort, price_versions, usd};
-use stepseal_protocol::rollup::{Account, Rollup};
+use stepseal_protocol::ids::ProjectId;
+use stepseal_protocol::query::{Facet, Facts, Sort, price_versions, usd};
+use stepseal_protocol::rollup::{Account, Rollup, read_key};
 use worker::Env;
 
 /// Start of an execution none of whose events carries a time yet: any real time is earlier.
@@ -65,6 +67,10 @@ pub(crate) struct Execution {
     /// Of lists and of what was stored before this was kept: none.
     #[serde(default)]
     step_times: Option<String>,
+    labels: String,
+    /// Of lists: none.
+    #[serde(default)]
+    step_names: String,
     status: String,
     tokens: i64,
 }
@@ -114,10 +120,9 @@ impl Execution {
         }
     }
 
-    /// Whether it passes a filter.
-    pub(crate) fn passes(&self, filter: &Filter, labels: &Labels) -> bool {
-        let one =
-            |facet: Facet, stored: &Option<String>| Some((facet, facet.shown(labels, stored.as_deref()?)?));
+    /// What a filter judges.
+    pub(crate) fn facts(&self, labels: &OpenLabels) -> Facts {
+        let one = |facet: Facet, index: &Option<String>| Some((facet, labels.of(index.as_ref())?.to_owned()));
         let mut facets: Vec<(Facet, String)> = [
             one(Facet::Name, &self.name),
             one(Facet::Agent, &self.agent),
@@ -132,20 +137,27 @@ impl Execution {
         .into_iter()
         .flatten()
         .collect();
-        for (facet, column, stored) in [
-            (Facet::Tag, "tags", &self.tags),
-            (Facet::Model, "models", &self.models),
-            (Facet::Tool, "tools", &self.tools),
-        ] {
-            facets.extend(labels.open_set(column, stored).into_iter().map(|label| (facet, label)));
+        for (facet, stored) in
+            [(Facet::Tag, &self.tags), (Facet::Model, &self.models), (Facet::Tool, &self.tools)]
+        {
+            facets.extend(labels.of_set(stored).into_iter().map(|label| (facet, label.to_owned())));
         }
-        filter.passes(&Facts {
+        Facts {
             facets,
             duration_ms: self.duration_ms(),
             tokens: self.tokens,
             cost_nano_usd: self.sort_key(Sort::Cost),
             completeness: Some(self.account().completeness(self.events, self.end_status.is_some())),
-        })
+        }
+    }
+
+    /// The labels of executions.
+    pub(crate) async fn labels<'a>(
+        env: &Env,
+        project: &ProjectId,
+        executions: impl IntoIterator<Item = &'a Self>,
+    ) -> Outcome<OpenLabels> {
+        labels::open(env, project, executions.into_iter().map(|one| one.labels.as_str())).await
     }
 
     fn duration_ms(&self) -> Option<i64> {
@@ -178,23 +190,20 @@ impl Execution {
     }
 
     /// The execution as the API shows it.
-    pub(crate) fn shown(&self, labels: &Labels) -> Value {
+    pub(crate) fn shown(&self, labels: &OpenLabels) -> Value {
         let untimed = self.started_at == UNTIMED;
         let started_at =
             if untimed { i64::try_from(self.received_at).unwrap_or(i64::MAX) } else { self.started_at };
-        let open = |column: &str, stored: &Option<String>| {
-            stored.as_deref().and_then(|stored| labels.open(column, stored))
-        };
         json!({
             "id": self.id,
-            "name": open("name", &self.name),
-            "agent": open("agent", &self.agent),
-            "pipeline": open("pipeline", &self.pipeline),
-            "user": open("user", &self.user),
-            "session": open("session", &self.session),
-            "environment": open("environment", &self.environment),
-            "release": open("release", &self.release),
-            "tags": labels.open_set("tags", &self.tags),
+            "name": labels.of(self.name.as_ref()),
+            "agent": labels.of(self.agent.as_ref()),
+            "pipeline": labels.of(self.pipeline.as_ref()),
+            "user": labels.of(self.user.as_ref()),
+            "session": labels.of(self.session.as_ref()),
+            "environment": labels.of(self.environment.as_ref()),
+            "release": labels.of(self.release.as_ref()),
+            "tags": labels.of_set(&self.tags),
             "status": self.status,
             "started_at": started_at,
             "ended_at": self.ended_at,
@@ -204,8 +213,8 @@ impl Execution {
             "rejected": self.rejected,
             "steps": self.steps,
             "error_steps": self.error_steps,
-            "models": labels.open_set("models", &self.models),
-            "tools": labels.open_set("tools", &self.tools),
+            "models": labels.of_set(&self.models),
+            "tools": labels.of_set(&self.tools),
             "usage": self.usage(),
             "cost_usd": usd(self.cost_nano_usd),
             "derived_cost_usd": usd(self.derived_cost_nano_usd),
@@ -218,7 +227,7 @@ impl Execution {
         })
     }
 
-    /// Whether the stored roll-up is the one that the batches, sealed, give. Only for all of an execution's
+    /// Whether the stored roll-up is the one that the batches, indexed, give. Only for all of an execution's
     /// batches.
     pub(crate) fn agrees_with(&self, rollup: &Rollup) -> bool {
         let start = rollup.start.as_ref();
@@ -248,6 +257,28 @@ impl Execution {
             && self.account() == rollup.account
             // None too where it was stored before this was kept.
             && (self.first_token_at.is_none() || self.first_token_at == rollup.first_token_at)
+    }
+
+    /// Whether every label that it names can be read: without one it would be shown as if there were none.
+    pub(crate) async fn labels_are_whole(&self, env: &Env, project: &ProjectId) -> Outcome<bool> {
+        let labels = labels::open(env, project, [self.labels.as_str(), &self.step_names]).await?;
+        let ones = [
+            &self.name,
+            &self.agent,
+            &self.pipeline,
+            &self.user,
+            &self.session,
+            &self.environment,
+            &self.release,
+        ];
+        let mut named: Vec<String> = ones.into_iter().flatten().cloned().collect();
+        for set in [&self.tags, &self.models, &self.tools] {
+            named.extend(serde_json::from_str::<Vec<String>>(set).unwrap_or_default());
+        }
+        let step_times: Map<String, Value> =
+            serde_json::from_str(self.step_times.as_deref().unwrap_or("{}")).unwrap_or_default();
+        named.extend(step_times.keys().filter_map(|key| Some(read_key(key)?.1.to_owned())));
+        Ok(named.iter().all(|index| labels.get(index).is_some()))
     }
 
     fn counts(&self) -> [u64; 7] {

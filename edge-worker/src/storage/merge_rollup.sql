@@ -7,7 +7,8 @@ INSERT INTO executions (
   batches, events, rejected, steps, error_steps,
   input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd,
   models, tools, openers, closers, expected, adopted_closers, adopted_expected, dropped, first_token_at,
-  derived_cost_nano_usd, price_version_first, price_version_last, step_times
+  derived_cost_nano_usd, price_version_first, price_version_last, step_times,
+  labels, step_names
 )
 SELECT
   ?1, ?2, ?5, ?6, ?7, ?7, ?8,
@@ -16,7 +17,8 @@ SELECT
   1, ?26, ?27, ?28, ?29,
   ?30, ?31, ?32, ?33, ?34, ?35,
   ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?45,
-  ?46, ?47, ?48, ?49
+  ?46, ?47, ?48, ?49,
+  ?50, ?51
 WHERE EXISTS (
   SELECT 1 FROM segments
   WHERE project_id = ?1 AND execution_id = ?2 AND writer = ?3 AND k = ?4 AND attempt = ?44
@@ -73,6 +75,8 @@ ON CONFLICT (project_id, id) DO UPDATE SET
       GROUP BY key ORDER BY key LIMIT 128
     )
   )),
+  labels = json_patch(labels, excluded.labels),
+  step_names = json_patch(step_names, excluded.step_names),
   openers = openers + excluded.openers,
   closers = closers + excluded.closers,
   expected = expected + excluded.expected,

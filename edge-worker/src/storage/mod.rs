@@ -5,6 +5,7 @@ pub(crate) mod cipher;
 pub(crate) mod commit;
 pub(crate) mod deletion;
 pub(crate) mod executions;
+pub(crate) mod labels;
 pub(crate) mod listing;
 pub(crate) mod log;
 pub(crate) mod prices;

@@ -1,9 +1,10 @@
-//! Keys per subject, for projects that want them: what seals a person's bodies derives from the root *and* from 32
-//! random bytes that lie in KV, which keeps no history. Destroying those makes the bodies unreadable everywhere at
+//! Keys per subject, for projects that want them: what seals a person's bodies and labels derives from the root *and* from 32
+//! random bytes that lie in KV, which keeps no history. Destroying those makes both unreadable everywhere at
 //! once, in every copy and backup of the database.
 //!
 //! Values carry the id of their key, so two isolates may each make one for the same subject: both are kept.
 
+use crate::config::Secrets;
 use crate::failure::{Doing, Outcome};
 use crate::projects::cache::{CONFIG_TTL_S, Fresh};
 use crate::projects::random;
@@ -12,18 +13,22 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use stepseal_protocol::at_rest::SubjectKeyId;
 use stepseal_protocol::encoding::{hex_decode, hex_encode};
+use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::keys::KEY_LEN;
 use worker::{Date, Env};
 
 /// Keys that one call of [`destroy`] lists at once.
 const PAGE: u64 = 100;
 
+/// Keys that KV gives at once, at most.
+const BULK_MAX: usize = 100;
+
 thread_local! {
     static KEYS: RefCell<Fresh<Option<Rc<SubjectKey>>>> = RefCell::new(Fresh::default());
 }
 
 /// A key of a subject. It neither prints nor serialises.
-pub(super) struct SubjectKey {
+pub(crate) struct SubjectKey {
     pub(super) id: SubjectKeyId,
     pub(super) secret: [u8; KEY_LEN],
 }
@@ -36,10 +41,12 @@ fn name_of(project: &str, id: &SubjectKeyId) -> String {
     format!("{}{}", folder(project, &hex_encode(&id.subject)), hex_encode(&id.key))
 }
 
-/// The key that new bodies of a subject are sealed under; made if there is none. It is in KV before anything is
-/// sealed with it.
-pub(super) async fn current(env: &Env, project: &str, subject: [u8; 16]) -> Outcome<Rc<SubjectKey>> {
+/// The key that what is new of a subject is sealed under; made if there is none. It is in KV before anything is sealed with
+/// it.
+pub(crate) async fn of(env: &Env, project: &ProjectId, subject: &str) -> Outcome<Rc<SubjectKey>> {
     let doing = "reading a subject's key";
+    let subject = Secrets::of(env)?.oldest_root()?.subject_tag(project, subject);
+    let project = project.as_str();
     let name = format!("{}current", folder(project, &hex_encode(&subject)));
     let now = Date::now().as_millis();
     if let Some(Some(key)) = KEYS.with_borrow(|keys| keys.get(&name, now)) {
@@ -73,19 +80,31 @@ fn parse_current(subject: [u8; 16], text: &str) -> Option<SubjectKey> {
     Some(SubjectKey { id, secret: hex_decode(secret).ok()?.try_into().ok()? })
 }
 
-/// The key of this id; none if it was destroyed.
-pub(super) async fn find(env: &Env, project: &str, id: SubjectKeyId) -> Outcome<Option<Rc<SubjectKey>>> {
-    let doing = "reading a subject's key";
-    let name = name_of(project, &id);
+/// The keys of these ids that were not destroyed. Those that this isolate does not remember are read in one call for each
+/// hundred, because pages show many subjects and the free plan allows 50 calls a request.
+pub(super) async fn find(env: &Env, project: &str, ids: &[SubjectKeyId]) -> Outcome<Vec<Rc<SubjectKey>>> {
+    let doing = "reading subjects' keys";
     let now = Date::now().as_millis();
-    if let Some(key) = KEYS.with_borrow(|keys| keys.get(&name, now)) {
-        return Ok(key);
+    let (mut found, mut unknown) = (Vec::new(), Vec::new());
+    for id in ids {
+        let name = name_of(project, id);
+        match KEYS.with_borrow(|keys| keys.get(&name, now)) {
+            Some(key) => found.extend(key),
+            None => unknown.push((name, *id)),
+        }
     }
-    let found = config(env)?.get(&name).cache_ttl(CONFIG_TTL_S).text().await.storing(doing)?;
-    let secret = found.and_then(|text| hex_decode(&text).ok()?.try_into().ok());
-    let key = secret.map(|secret| Rc::new(SubjectKey { id, secret }));
-    KEYS.with_borrow_mut(|keys| keys.put(name, key.clone(), key.is_some(), now));
-    Ok(key)
+    for unknown in unknown.chunks(BULK_MAX) {
+        let names: Vec<&str> = unknown.iter().map(|(name, _)| name.as_str()).collect();
+        let mut texts = config(env)?.get_bulk(&names).cache_ttl(CONFIG_TTL_S).text().await.storing(doing)?;
+        for (name, id) in unknown {
+            let secret =
+                texts.remove(name).flatten().and_then(|text| hex_decode(&text).ok()?.try_into().ok());
+            let key = secret.map(|secret| Rc::new(SubjectKey { id: *id, secret }));
+            KEYS.with_borrow_mut(|keys| keys.put(name.clone(), key.clone(), key.is_some(), now));
+            found.extend(key);
+        }
+    }
+    Ok(found)
 }
 
 /// Destroys a subject's keys, here at once and elsewhere within 60 s. Returns how many values there were.

@@ -8,11 +8,14 @@ use crate::projects::store;
 use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::ingest::admission::Project;
 use stepseal_protocol::problem::{Code, Problem};
-use stepseal_protocol::search::{Text, Tokens};
+use stepseal_protocol::search::{Search, Text, Tokens};
 use worker::Env;
 
 /// What makes the project's tokens; none if it is not searched. Like labels, tokens stay under the first root.
 pub(crate) fn tokens(env: &Env, project: &Project) -> Outcome<Option<Tokens>> {
+    if project.search == Search::Off {
+        return Ok(None);
+    }
     let doing = "making a project's tokens";
     let id = ProjectId::parse(&project.id).map_err(|_| Fault::internal(doing, "a stored project id"))?;
     Ok(Tokens::of(&Secrets::of(env)?.oldest_root()?, &id, project.search))

@@ -12,8 +12,8 @@ use crate::failure::{Doing, Outcome};
 use crate::respond::Reply;
 use crate::storage::executions::Execution;
 use crate::storage::prices::{self, Prices};
+use crate::storage::segments;
 use crate::storage::segments::SegmentPosition;
-use crate::storage::{cipher, segments};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stepseal_protocol::audit::Action;
@@ -116,7 +116,8 @@ impl Exporter<'_> {
     ) -> Outcome<Option<SegmentPosition>> {
         let (call, id) = (self.call, execution.id.as_str());
         let project = self.reader.project.as_str();
-        let mut shown = execution.shown(cipher::labels(&call.env, &self.reader.project)?.as_ref());
+        let labels = Execution::labels(&call.env, &self.reader.project, [execution]).await?;
+        let mut shown = execution.shown(&labels);
         if !entered {
             add_contents_of(&call.env, project, execution, &mut shown).await?;
         }

@@ -6,8 +6,8 @@ use crate::executions::walk::Place;
 use crate::executions::{find_in, position_after};
 use crate::failure::{Doing, Outcome};
 use crate::storage::executions::Execution;
+use crate::storage::listing;
 use crate::storage::segments::{Segment, SegmentPosition};
-use crate::storage::{cipher, listing, text};
 use stepseal_protocol::query::{Position, Window};
 use stepseal_protocol::transfer::ExportQuery;
 
@@ -41,12 +41,7 @@ impl Walk {
         list.page.limit = list.page.limit.min(most);
         // Without `from` the window moves with the clock: all pages are of the first one's.
         window = Window { from: begin.after.from, ..window };
-        let labels = cipher::labels(&call.env, &reader.project)?;
-        let project = reader.project.as_str();
-        let expression = text::expression(call, &reader.project, list.text.as_ref()).await?;
-        let page =
-            listing::page(&call.env, project, &list, window, &labels, expression.as_deref(), &begin.after)
-                .await?;
+        let page = listing::page(call, &reader.project, &list, window, &begin.after).await?;
         Ok(Self { executions: page.executions, begin, next: page.next, single: false })
     }
 

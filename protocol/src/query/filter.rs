@@ -3,7 +3,7 @@
 
 use super::Status;
 use super::parameters::{invalid, number, truth};
-use crate::at_rest::Labels;
+use crate::at_rest::labels::{LabelIndex, OpenLabels};
 use crate::problem::Problem;
 use crate::rollup::{Completeness, label};
 use crate::scores::stored_text;
@@ -75,8 +75,8 @@ impl Facet {
         Self::ALL.into_iter().find(|facet| facet.as_str() == word)
     }
 
-    /// The column that its labels are sealed for; none for what stands plain.
-    const fn sealed_for(self) -> Option<&'static str> {
+    /// The column that its labels are indexed for; none for what stands plain.
+    const fn indexed_for(self) -> Option<&'static str> {
         match self {
             Self::Error | Self::Status => None,
             Self::Tag => Some("tags"),
@@ -87,19 +87,16 @@ impl Facet {
     }
 
     /// The text that the store has for `value`.
-    pub fn stored(self, labels: &Labels, value: &str) -> String {
-        match self.sealed_for() {
-            Some(column) => labels.seal(column, &label(value)),
+    pub fn stored(self, labels: &LabelIndex, value: &str) -> String {
+        match self.indexed_for() {
+            Some(column) => labels.of_label(column, &label(value)),
             None => value.to_string(),
         }
     }
 
-    /// The value of a stored text; none if it does not open.
-    pub fn shown(self, labels: &Labels, stored: &str) -> Option<String> {
-        match self.sealed_for() {
-            Some(column) => labels.open(column, stored),
-            None => Some(stored.to_string()),
-        }
+    /// The value of a stored text; none if nothing opened it.
+    pub fn shown<'a>(self, labels: &'a OpenLabels, stored: &'a str) -> Option<&'a str> {
+        if self.indexed_for().is_some() { labels.get(stored) } else { Some(stored) }
     }
 }
 
@@ -213,16 +210,16 @@ impl Filter {
 
     /// All facets with their values as the store has them, for SQL: a JSON array of pairs. A score's also says what it
     /// is to be: at least, at most, which text.
-    pub fn stored_facets(&self, labels: &Labels) -> String {
+    pub fn stored_facets(&self, labels: &LabelIndex) -> String {
         self.stored_from(0, labels)
     }
 
     /// The same without the leading one, for questions whose index holds it; what its score must say stays.
-    pub fn stored_facets_beside_leading(&self, labels: &Labels) -> String {
+    pub fn stored_facets_beside_leading(&self, labels: &LabelIndex) -> String {
         self.stored_from(1, labels)
     }
 
-    fn stored_from(&self, first: usize, labels: &Labels) -> String {
+    fn stored_from(&self, first: usize, labels: &LabelIndex) -> String {
         let stored = |(facet, value): (&Facet, &String)| {
             let mut stored = std::vec![Value::from(facet.as_str()), facet.stored(labels, value).into()];
             if *facet == Facet::Score && self.scored != Scored::default() {

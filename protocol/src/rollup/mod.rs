@@ -8,9 +8,9 @@
 
 mod step_times;
 
-pub use step_times::{STEP_TIME_PARTS, StepTimes, read_key};
+pub use step_times::{STEP_NAME, STEP_TIME_PARTS, StepTimes, read_key};
 
-use crate::at_rest::Labels;
+use crate::at_rest::labels::Indexing;
 use crate::batch::{Batch, End, EndStatus, Event, Kind, Start, Step, StepKind, StepStatus, Usage};
 use crate::digest::BodyDigest;
 use crate::prices::PriceTable;
@@ -139,9 +139,9 @@ impl CappedSet {
         }
     }
 
-    /// The set of what `seal` makes of its members.
-    fn map(&self, seal: impl Fn(&str) -> String) -> Self {
-        Self(self.0.iter().map(|member| seal(member)).collect())
+    /// The set of what `change` makes of its members.
+    fn map(&self, change: impl FnMut(&str) -> String) -> Self {
+        Self(self.0.iter().map(String::as_str).map(change).collect())
     }
 
     /// Its members as a JSON array, smallest first.
@@ -222,14 +222,14 @@ impl Rollup {
         rollup
     }
 
-    /// The same with its labels sealed, as the store keeps it. Sets are capped by sealed text, so a batch's
-    /// roll-up is sealed before it is merged.
+    /// The same with the indexes of its labels, as the store keeps it; those of steps' names are of the column [`STEP_NAME`].
+    /// Sets are capped by index, so this is done to a batch's roll-up before it is merged.
     #[must_use]
-    pub fn sealed(mut self, labels: &Labels) -> Self {
-        self.start = self.start.map(|start| start.sealed(labels));
-        self.step_times = self.step_times.sealed(labels);
-        self.models = self.models.map(|model| labels.seal("models", model));
-        self.tools = self.tools.map(|tool| labels.seal("tools", tool));
+    pub fn indexed(mut self, index: &mut Indexing<'_>) -> Self {
+        self.start = self.start.map(|start| start.indexed(index));
+        self.step_times = self.step_times.indexed(index);
+        self.models = self.models.map(|model| index("models", model));
+        self.tools = self.tools.map(|tool| index("tools", tool));
         self
     }
 
@@ -375,17 +375,17 @@ impl StartFacts {
 }
 
 impl StartFacts {
-    fn sealed(self, labels: &Labels) -> Self {
-        let seal = |column: &str, label: Option<String>| label.map(|label| labels.seal(column, &label));
+    fn indexed(self, index: &mut Indexing<'_>) -> Self {
+        let mut of = |column: &str, label: Option<String>| label.map(|label| index(column, &label));
         Self {
-            name: labels.seal("name", &self.name),
-            agent: seal("agent", self.agent),
-            pipeline: seal("pipeline", self.pipeline),
-            user: seal("user", self.user),
-            session: seal("session", self.session),
-            environment: seal("environment", self.environment),
-            release: seal("release", self.release),
-            tags: self.tags.map(|tag| labels.seal("tags", tag)),
+            agent: of("agent", self.agent),
+            pipeline: of("pipeline", self.pipeline),
+            user: of("user", self.user),
+            session: of("session", self.session),
+            environment: of("environment", self.environment),
+            release: of("release", self.release),
+            name: index("name", &self.name),
+            tags: self.tags.map(|tag| index("tags", tag)),
             ..self
         }
     }

@@ -1,7 +1,7 @@
 //! How often each kind and name of step took how long, and how often it failed: enough for quantiles by name over many
 //! executions, without a row a step.
 
-use crate::at_rest::Labels;
+use crate::at_rest::labels::Indexing;
 use crate::batch::{Step, StepStatus};
 use crate::rollup::label;
 use std::collections::BTreeMap;
@@ -12,6 +12,8 @@ use std::string::String;
 const STEP_TIMES_MAX: usize = 128;
 /// Parts of a factor e that times are told apart by: classes are 22 % wide, so that an execution has few.
 pub const STEP_TIME_PARTS: f64 = 5.0;
+/// The column that steps' names are indexed for.
+pub const STEP_NAME: &str = "step_name";
 /// Stands for a class where an entry counts failures.
 const FAILED: &str = "e";
 
@@ -51,12 +53,12 @@ impl StepTimes {
         }
     }
 
-    pub(super) fn sealed(self, labels: &Labels) -> Self {
-        let sealed = self.0.into_iter().filter_map(|(key, count)| {
+    pub(super) fn indexed(self, index: &mut Indexing<'_>) -> Self {
+        let indexed = self.0.into_iter().filter_map(|(key, count)| {
             let (kind, name, class) = parts(&key)?;
-            Some((format!("{kind}|{}|{class}", labels.seal("step_name", name)), count))
+            Some((format!("{kind}|{}|{class}", index(STEP_NAME, name)), count))
         });
-        Self(sealed.collect())
+        Self(indexed.collect())
     }
 
     /// As a JSON object.
@@ -72,8 +74,8 @@ fn parts(key: &str) -> Option<(&str, &str, &str)> {
     Some((kind, name, class))
 }
 
-/// Kind, name and class of a stored key; the class is none where failures are counted.
-pub fn read_key(labels: &Labels, key: &str) -> Option<(String, String, Option<i64>)> {
-    let (kind, name, class) = parts(key)?;
-    Some((kind.into(), labels.open("step_name", name)?, class.parse().ok()))
+/// Kind, index of the name and class of a stored key; the class is none where failures are counted.
+pub fn read_key(key: &str) -> Option<(&str, &str, Option<i64>)> {
+    let (kind, index, class) = parts(key)?;
+    Some((kind, index, class.parse().ok()))
 }

@@ -7,12 +7,15 @@ pub(crate) use shared::{SUMMED_MAX, SharedPage, shared};
 
 use super::executions::{Execution, UNTIMED};
 use super::statement::{Bind, bind};
+use super::{labels, text};
+use crate::call::Call;
 use crate::failure::{Doing, Fault, Outcome};
 use serde::Deserialize;
-use stepseal_protocol::at_rest::Labels;
+use stepseal_protocol::at_rest::labels::LabelIndex;
+use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::query::{DAY_MS, Filter, ListQuery, Position, Sort, Window};
 use stepseal_protocol::rollup::Completeness;
-use worker::{D1Database, D1PreparedStatement, D1Result, Env};
+use worker::{D1Database, D1PreparedStatement, D1Result};
 
 /// Rows that a page looks at, at most, where its filter needs them looked at.
 const LOOKED_AT_MAX: u64 = 2_000;
@@ -26,10 +29,28 @@ pub(crate) struct Page {
     pub(crate) rows_read: usize,
 }
 
+/// How far a page has looked, where that is not to the end.
 #[derive(Deserialize)]
 struct Frontier {
     key: i64,
     id: String,
+}
+
+impl Frontier {
+    fn of(result: &D1Result) -> Outcome<Option<Self>> {
+        Ok(result.results().doing("reading a list's frontier")?.pop())
+    }
+}
+
+/// Where the page after the one after `after` begins: behind the last that it shows if there are more, else where it stopped
+/// looking.
+fn next(after: &Position, last: Option<(i64, &str)>, frontier: Option<Frontier>) -> Option<Position> {
+    let (key, id) = match (last, frontier) {
+        (Some((key, id)), _) => (key, id.to_owned()),
+        (None, Some(frontier)) => (frontier.key, frontier.id),
+        (None, None) => return None,
+    };
+    Some(Position { from: after.from, key, id })
 }
 
 /// Which rows a page looks at.
@@ -47,28 +68,28 @@ struct Scan<'a> {
     expression: Option<&'a str>,
 }
 
-/// The page of `query` in `window` that begins after `after`, of those whose words match `expression`.
+/// The page of `query` in `window` that begins after `after`.
 pub(crate) async fn page(
-    env: &Env,
-    project: &str,
+    call: &Call,
+    project: &ProjectId,
     query: &ListQuery,
     window: Window,
-    labels: &Labels,
-    expression: Option<&str>,
     after: &Position,
 ) -> Outcome<Page> {
     let doing = "listing executions";
     let limit = query.page.limit as usize;
-    let scan = Scan { expression, ..Scan::of(project, query, window, labels, after) };
-    let database = env.d1("DB").doing(doing)?;
+    let index = labels::index(&call.env, project)?;
+    let expression = text::expression(call, project, query.text.as_ref()).await?;
+    let scan = Scan::of(project.as_str(), query, window, &index, expression.as_deref(), after);
+    let database = call.env.d1("DB").doing(doing)?;
     let statements =
-        vec![page_statement(&database, query, &scan, labels)?, frontier(&database, query.sort, &scan)?];
+        vec![page_statement(&database, query, &scan, &index)?, frontier(&database, query.sort, &scan)?];
     let results = database.batch(statements).await.storing(doing)?;
     let [rows, frontier] = results.as_slice() else {
         return Err(Fault::internal(doing, "no results").into());
     };
     let mut executions: Vec<Execution> = rows.results().doing(doing)?;
-    let frontier: Option<Frontier> = frontier.results().doing(doing)?.pop();
+    let frontier = Frontier::of(frontier)?;
     let key = |row: &Execution| row.sort_key(query.sort);
     // What lies behind the frontier of another day was seen too early: the next page has it in its place.
     if let Some(frontier) = &frontier {
@@ -76,12 +97,8 @@ pub(crate) async fn page(
     }
     let more = executions.len() > limit;
     executions.truncate(limit);
-    let position = |key, id: &str| Position { from: after.from, key, id: id.to_owned() };
-    let next = match (more, executions.last(), frontier) {
-        (true, Some(last), _) => Some(position(key(last), &last.id)),
-        (_, _, Some(frontier)) => Some(position(frontier.key, &frontier.id)),
-        _ => None,
-    };
+    let last = executions.last().filter(|_| more).map(|last| (key(last), last.id.as_str()));
+    let next = next(after, last, frontier);
     Ok(Page { executions, next, rows_read: results.iter().map(rows_read).sum() })
 }
 
@@ -91,7 +108,14 @@ pub(crate) fn rows_read(result: &D1Result) -> usize {
 }
 
 impl<'a> Scan<'a> {
-    fn of(project: &'a str, query: &ListQuery, window: Window, labels: &Labels, after: &'a Position) -> Self {
+    fn of(
+        project: &'a str,
+        query: &ListQuery,
+        window: Window,
+        index: &LabelIndex,
+        expression: Option<&'a str>,
+        after: &'a Position,
+    ) -> Self {
         let page = u64::from(query.page.limit) + 1;
         let by_start = query.sort == Sort::Start;
         let days: Vec<i64> = if by_start {
@@ -110,8 +134,8 @@ impl<'a> Scan<'a> {
             after,
             most: if needs_looking { looked_at.max(page) } else { page },
             days: serde_json::to_string(&days).unwrap_or_default(),
-            leading: leading.map(|(facet, value)| (facet.as_str(), facet.stored(labels, value))),
-            expression: None,
+            leading: leading.map(|(facet, value)| (facet.as_str(), facet.stored(index, value))),
+            expression,
         }
     }
 
@@ -144,11 +168,11 @@ fn page_statement(
     database: &D1Database,
     query: &ListQuery,
     scan: &Scan<'_>,
-    labels: &Labels,
+    index: &LabelIndex,
 ) -> Outcome<D1PreparedStatement> {
     let facets = match scan.leading {
-        Some(_) => query.filter.stored_facets_beside_leading(labels),
-        None => query.filter.stored_facets(labels),
+        Some(_) => query.filter.stored_facets_beside_leading(index),
+        None => query.filter.stored_facets(index),
     };
     let mut values = Vec::from(scan.bounds());
     values.extend(passing(&query.filter, &facets));

@@ -1,6 +1,6 @@
 //! What executions share, sessions and users, by their newest execution.
 
-use super::{LOOKED_AT_MAX, rows_read};
+use super::{Frontier, LOOKED_AT_MAX, next, rows_read};
 use crate::failure::{Doing, Fault, Outcome};
 use crate::storage::executions::UNTIMED;
 use crate::storage::statement::{Bind, bind};
@@ -47,12 +47,6 @@ pub(crate) struct SharedPage {
     pub(crate) rows_read: usize,
 }
 
-#[derive(Deserialize)]
-struct Frontier {
-    key: i64,
-    id: String,
-}
-
 /// The page of a facet's values that begins after `after`.
 pub(crate) async fn shared(
     env: &Env,
@@ -86,15 +80,11 @@ pub(crate) async fn shared(
         return Err(Fault::internal(doing, "no results").into());
     };
     let mut shared: Vec<Shared> = rows.results().doing(doing)?;
-    let frontier: Option<Frontier> = frontier.results().doing(doing)?.pop();
+    let frontier = Frontier::of(frontier)?;
     let more = shared.len() > limit;
     shared.truncate(limit);
-    let position = |key, id: &str| Position { from: after.from, key, id: id.to_owned() };
-    let next = match (more, shared.last(), frontier) {
-        (true, Some(last), _) => Some(position(last.last_at, &last.last_id)),
-        (_, _, Some(frontier)) => Some(position(frontier.key, &frontier.id)),
-        _ => None,
-    };
+    let last = shared.last().filter(|_| more).map(|last| (last.last_at, last.last_id.as_str()));
+    let next = next(after, last, frontier);
     let named: Vec<&str> = shared.iter().map(|row| row.value.as_str()).collect();
     let named = serde_json::to_string(&named).doing(doing)?;
     let values = [

@@ -1,11 +1,13 @@
 //! Scores: stored with the batch that brings them, or one by one for keys.
 
+use super::labels::{self, Indexer, Sealed};
 use super::statement::{Bind, bind};
 use crate::failure::{Doing, Outcome};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stepseal_protocol::at_rest::Labels;
-use stepseal_protocol::scores::{SCORES_OF_EXECUTION_MAX, StoredScore};
+use stepseal_protocol::at_rest::labels::OpenLabels;
+use stepseal_protocol::ids::ProjectId;
+use stepseal_protocol::scores::{SCORES_OF_EXECUTION_MAX, ScoreFacts, StoredScore};
 use worker::{D1Database, D1PreparedStatement, Env};
 
 /// A row of `scores`.
@@ -19,6 +21,8 @@ pub(crate) struct Score {
     step: Option<String>,
     comment: Option<String>,
     source: Option<String>,
+    labels: String,
+    comment_text: String,
     author: String,
     received_at: u64,
 }
@@ -49,12 +53,36 @@ impl Score {
     }
 
     /// As the API shows it.
-    pub(crate) fn shown(&self, labels: &Labels, execution: &str) -> Value {
-        let mut shown = self.stored().shown(labels, execution);
+    pub(crate) fn shown(&self, labels: &OpenLabels) -> Value {
+        let mut shown = self.stored().shown(labels);
         shown["author"] = self.author.as_str().into();
         shown["received_at"] = self.received_at.into();
         shown
     }
+}
+
+/// A score on its way into the store.
+#[derive(Serialize)]
+pub(crate) struct SealedScore {
+    #[serde(flatten)]
+    stored: StoredScore,
+    labels: String,
+    comment_text: String,
+}
+
+impl SealedScore {
+    /// Of an execution's score.
+    pub(crate) fn of(score: &ScoreFacts, execution: &str, indexer: &Indexer) -> Self {
+        let mut sealed = Sealed::default();
+        let stored = score.indexed(execution, &mut indexer.keeping(&mut sealed));
+        Self { stored, labels: sealed.labels.to_json(), comment_text: sealed.comment.to_json() }
+    }
+}
+
+/// What scores say.
+pub(crate) async fn labels(env: &Env, project: &ProjectId, scores: &[Score]) -> Outcome<OpenLabels> {
+    let sealed = scores.iter().flat_map(|score| [score.labels.as_str(), &score.comment_text]);
+    labels::open(env, project, sealed).await
 }
 
 /// Where a batch's scores belong, and the attempt that stores them.
@@ -71,7 +99,7 @@ pub(super) struct OfBatch<'a> {
 pub(super) fn insert(
     database: &D1Database,
     of: &OfBatch<'_>,
-    scores: &[StoredScore],
+    scores: &[SealedScore],
 ) -> Outcome<D1PreparedStatement> {
     let doing = "binding scores";
     let scores = serde_json::to_string(scores).doing(doing)?;
@@ -92,7 +120,7 @@ pub(crate) async fn add(
     env: &Env,
     project: &str,
     execution: &str,
-    score: &StoredScore,
+    score: &SealedScore,
     author: &str,
     now: u64,
 ) -> Outcome<Added> {
@@ -109,9 +137,9 @@ pub(crate) async fn add(
     ];
     let inserted = bind(&database, include_str!("insert.sql"), &values).doing(doing)?.all().await;
     let inserted = !inserted.storing(doing)?.results::<Value>().doing(doing)?.is_empty();
-    let values = [Bind::Text(project), Bind::Text(execution), Bind::Text(&score.id)];
+    let values = [Bind::Text(project), Bind::Text(execution), Bind::Text(&score.stored.id)];
     Ok(match read(env, include_str!("one.sql"), &values).await?.pop() {
-        Some(found) if found.stored() == *score => Added::There { score: found, duplicate: !inserted },
+        Some(found) if found.stored() == score.stored => Added::There { score: found, duplicate: !inserted },
         Some(_) => Added::Conflict,
         None => Added::Refused,
     })

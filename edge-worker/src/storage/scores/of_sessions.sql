@@ -1,2 +1,2 @@
-SELECT id, name, kind, number, text, step, comment, source, author, received_at FROM scores
+SELECT id, name, kind, number, text, step, comment, source, labels, comment_text, author, received_at FROM scores
 WHERE project_id = ?1 AND execution_id = ?2 AND author = 'session'

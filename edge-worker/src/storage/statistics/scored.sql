@@ -1,6 +1,6 @@
 -- Up to ?4 scores with one of the names ?6 (JSON), of executions that started in the window and pass the facets ?7 (JSON).
 WITH s AS MATERIALIZED (
-  SELECT f.value AS name, f.started_at, s.kind, s.number, s.text
+  SELECT f.value AS name, f.started_at, f.execution_id, s.id, s.kind, s.number, s.text
   FROM json_each(?6) v
   CROSS JOIN execution_facets f ON f.project_id = ?1 AND f.facet = 'score' AND f.value = v.value
     AND f.started_at >= ?2 AND f.started_at < ?3

@@ -35,6 +35,9 @@ pub(crate) struct ScoresByValue {
     pub(crate) high: Option<f64>,
     pub(crate) part: Option<u8>,
     pub(crate) scores: u64,
+    /// One of them: its execution and its id.
+    pub(crate) execution: String,
+    pub(crate) id: String,
 }
 
 /// What the store says of scores.

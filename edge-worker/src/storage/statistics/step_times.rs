@@ -15,13 +15,14 @@ pub(crate) const LOOKED_AT_MAX: u64 = 2_000;
 struct Row {
     key: String,
     count: u64,
+    execution: String,
 }
 
 /// What the store says of steps.
 #[derive(Default)]
 pub(crate) struct StepCounts {
-    /// Counts by stored key.
-    pub(crate) counts: Vec<(String, u64)>,
+    /// Counts by stored key, and an execution that has such.
+    pub(crate) counts: Vec<(String, u64, String)>,
     /// Executions that were looked at, and those of them that passed.
     pub(crate) looked_at: u64,
     pub(crate) executions: u64,
@@ -54,12 +55,12 @@ pub(crate) async fn ask(
     };
     let result = bind(&database, sql, &values).doing(doing)?.all().await.storing(doing)?;
     let mut found = StepCounts { rows_read: rows_read(&result), ..StepCounts::default() };
-    for Row { key, count } in result.results::<Row>().doing(doing)? {
+    for Row { key, count, execution } in result.results::<Row>().doing(doing)? {
         match key.as_str() {
             "looked_at" => found.looked_at = count,
             "executions" => found.executions = count,
             "steps" => found.steps = count,
-            _ => found.counts.push((key, count)),
+            _ => found.counts.push((key, count, execution)),
         }
     }
     Ok(found)

@@ -1,7 +1,7 @@
--- How often steps took how long in those that pass the facets ?5 (JSON), most first; and how many were looked at, passed
--- and have steps.
+-- How often steps took how long in those that pass the facets ?5 (JSON), most first; one of the executions that have such; and how many were
+-- looked at, passed and have steps.
 , p AS MATERIALIZED (
-  SELECT e.steps, e.step_times FROM l CROSS JOIN executions e ON e.project_id = ?1 AND e.id = l.id
+  SELECT e.id, e.steps, e.step_times FROM l CROSS JOIN executions e ON e.project_id = ?1 AND e.id = l.id
   WHERE NOT EXISTS (
     SELECT 1 FROM json_each(?5) w
     WHERE NOT EXISTS (
@@ -12,8 +12,8 @@
   )
 )
 SELECT * FROM (
-  SELECT j.key, sum(j.value) AS count FROM p CROSS JOIN json_each(p.step_times) j GROUP BY 1 ORDER BY count DESC LIMIT 5000
+  SELECT j.key, sum(j.value) AS count, max(p.id) AS execution FROM p CROSS JOIN json_each(p.step_times) j GROUP BY 1 ORDER BY count DESC LIMIT 5000
 )
-UNION ALL SELECT 'looked_at', count(*) FROM l
-UNION ALL SELECT 'executions', count(*) FROM p
-UNION ALL SELECT 'steps', ifnull(sum(steps), 0) FROM p
+UNION ALL SELECT 'looked_at', count(*), '' FROM l
+UNION ALL SELECT 'executions', count(*), '' FROM p
+UNION ALL SELECT 'steps', ifnull(sum(steps), 0), '' FROM p

@@ -7,18 +7,11 @@
 //!
 //! A body may be sealed under a key of its subject, which takes 32 random bytes beside the root; it then names that key.
 //!
-//! Labels are what lists filter by and roll-ups compare: equal labels must be equal texts in the store.
-//! [`Labels`] therefore seals them deterministically, by AES-256-GCM-SIV (RFC 8452), which shows that two
-//! labels of a column are equal and nothing else. Their key derives from the oldest root and is not
-//! rotated, because the store merges them by their sealed text.
+//! Labels stand as blind indexes, with the sealed texts beside them: see [`labels`].
 
-use crate::encoding::{base64url_decode, base64url_encode};
-use crate::ids::ProjectId;
-use crate::keys::Root;
-use aes_gcm_siv::aead::{Aead, KeyInit, Payload};
-use aes_gcm_siv::{Aes256GcmSiv, Key, Nonce};
+pub mod labels;
+
 use std::format;
-use std::string::{String, ToString};
 use std::vec::Vec;
 
 /// Length of a body's nonce, in bytes: 96 random bits. Beyond 2^32 bodies a project and root, two might
@@ -28,7 +21,6 @@ pub const NONCE_LEN: usize = 12;
 const MAGIC: &[u8] = b"\0s1";
 /// The same, for a body that is sealed under a subject's key.
 const MAGIC_OF_SUBJECT: &[u8] = b"\0s2";
-const LABEL_PREFIX: &str = "e1";
 
 /// The row that a body belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -129,85 +121,9 @@ pub fn sealed_body(
     bytes
 }
 
-/// Seals and opens the labels of one project.
-pub struct Labels {
-    cipher: Aes256GcmSiv,
-    root: String,
-}
-
-impl Labels {
-    /// Under the root of this name.
-    pub fn of(root_name: &str, root: &Root, project: &ProjectId) -> Self {
-        let key = root.label_key(project);
-        Self {
-            cipher: Aes256GcmSiv::new(&Key::<Aes256GcmSiv>::from(*key.expose())),
-            root: root_name.to_string(),
-        }
-    }
-
-    /// The text that stands for `label` in `column`: the same for the same label.
-    ///
-    /// # Panics
-    ///
-    /// On labels of 2^36 bytes, which no request can carry.
-    pub fn seal(&self, column: &str, label: &str) -> String {
-        let payload = Payload { msg: label.as_bytes(), aad: column.as_bytes() };
-        let sealed = self
-            .cipher
-            .encrypt(&Nonce::default(), payload)
-            .expect("AES-GCM-SIV seals anything shorter than 2^36 bytes");
-        format!("{LABEL_PREFIX}.{}.{}", self.root, base64url_encode(&sealed))
-    }
-
-    /// The label of a stored text. One that was stored before encryption at rest existed is itself; none if
-    /// it is sealed and does not open.
-    pub fn open(&self, column: &str, stored: &str) -> Option<String> {
-        let Some(rest) = stored.strip_prefix(LABEL_PREFIX).and_then(|rest| rest.strip_prefix('.')) else {
-            return Some(stored.to_string());
-        };
-        let (root, sealed) = rest.split_once('.')?;
-        let sealed = base64url_decode(sealed).ok().filter(|_| root == self.root)?;
-        let payload = Payload { msg: &sealed, aad: column.as_bytes() };
-        String::from_utf8(self.cipher.decrypt(&Nonce::default(), payload).ok()?).ok()
-    }
-
-    /// The labels of a stored set, a JSON array of texts, in order.
-    pub fn open_set(&self, column: &str, stored: &str) -> Vec<String> {
-        let stored: Vec<String> = serde_json::from_str(stored).unwrap_or_default();
-        let mut labels: Vec<_> = stored.iter().filter_map(|text| self.open(column, text)).collect();
-        labels.sort();
-        labels
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BodyPlace, Labels, StoredBody, SubjectKeyId, sealed_body};
-    use crate::ids::ProjectId;
-    use crate::keys::Root;
-    use std::format;
-
-    fn labels(project: &str) -> Labels {
-        let root = Root::from_bytes(*b"0123456789abcdefghijklmnopqrstuv").unwrap();
-        Labels::of("k1", &root, &ProjectId::parse(project).unwrap())
-    }
-
-    #[test]
-    fn a_label_opens_in_its_own_column_and_project_only() {
-        let mine = labels("prj_a");
-        let sealed = mine.seal("name", "book a flight");
-        assert!(sealed.starts_with("e1.k1.") && !sealed.contains("flight"));
-        assert_eq!(sealed, mine.seal("name", "book a flight"));
-        assert_eq!(mine.open("name", &sealed).as_deref(), Some("book a flight"));
-        assert_ne!(sealed, mine.seal("agent", "book a flight"));
-        assert_eq!(mine.open("agent", &sealed), None);
-        assert_eq!(labels("prj_b").open("name", &sealed), None);
-        assert_eq!(mine.open("name", &sealed.replace("k1", "k2")), None);
-        assert_eq!(mine.open("name", "e1.k1.AAAA"), None);
-        assert_eq!(mine.open("name", "from before").as_deref(), Some("from before"));
-        let set = format!("[\"{}\",\"{}\"]", mine.seal("tags", "b"), mine.seal("tags", "a"));
-        assert_eq!(mine.open_set("tags", &set), ["a", "b"]);
-    }
+    use super::{BodyPlace, StoredBody, SubjectKeyId, sealed_body};
 
     #[test]
     fn a_stored_body_says_what_sealed_it() {
