@@ -39,8 +39,9 @@ const USAGE = `Usage:
       Has the server verify an execution.
 
 Filters: --status --name --agent --pipeline --user --session --environment --release --tag --model --tool --error
---completeness --min-duration-ms --max-duration-ms --min-tokens --max-tokens --min-cost-usd --max-cost-usd --from --to
-(Unix ms or a date) --sort (list only). They mean what GET /v1/executions means by them.
+--completeness --min-duration-ms --max-duration-ms --min-tokens --max-tokens --min-cost-usd --max-cost-usd --score --min-score
+--max-score --score-value --text, and but for tail --from --to (Unix ms or a date) and --sort (list only). They mean what
+GET /v1/executions means by them.
 
 The API key (viewer or admin) is taken from the environment variable STEPSEAL_KEY, or from a file of mode 600:
 STEPSEAL_KEY_FILE, or ~/.config/stepseal/key. A terminal gets tables, in colour unless NO_COLOR is set; a pipe, or --json,
@@ -54,7 +55,8 @@ Exit codes: 0 done or verified, 1 tampered or incomplete, or lines of an import 
 
 const FILTERS = [
   "status", "name", "agent", "pipeline", "user", "session", "environment", "release", "tag", "model", "tool", "error", "completeness", "min-duration-ms",
-  "max-duration-ms", "min-tokens", "max-tokens", "min-cost-usd", "max-cost-usd", "from", "to", "sort",
+  "max-duration-ms", "min-tokens", "max-tokens", "min-cost-usd", "max-cost-usd", "score", "min-score",
+  "max-score", "score-value", "text", "from", "to", "sort",
 ];
 
 /** @param {string[]} args */

@@ -48,6 +48,13 @@ test("list gives NDJSON in a pipe, by the API's filters", async () => {
   assert.deepEqual(lines(all.out).map(({ id }) => id), ids);
   const some = await start(["list", worker.url, "--user", "bob", "--status", "failed"]).done;
   assert.deepEqual(lines(some.out).map(({ id }) => id), [ids[1]]);
+  await worker.api.withKey(project.adminKey).request("POST", `/v1/executions/${ids[0]}/scores`, JSON.stringify({ id: "a", name: "helpful", value: 0.75 }));
+  for (const [least, found] of [["0.75", [ids[0]]], ["0.8", []]] as const) {
+    const scored = await start(["list", worker.url, "--score", "helpful", "--min-score", least]).done;
+    assert.deepEqual(lines(scored.out).map(({ id }) => id), found);
+  }
+  const words = await start(["list", worker.url, "--text", "book"]).done;
+  assert.deepEqual([words.code, words.err.includes("not searched by words")], [3, true], words.err);
   const one = await start(["list", worker.url, "--limit", "1", "--sort", "duration", "--from", new Date(NOW - 86_400_000).toISOString()]).done;
   assert.equal(lines(one.out).length, 1);
 });

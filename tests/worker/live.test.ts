@@ -48,6 +48,26 @@ for (const [transport, open] of [
       reader.close();
     });
 
+    test("only what has a score, and only what says a word, as the list finds them", async () => {
+      const own = await worker.createProject(`prj_live_words_${transport.length}`, { search: "hashed" });
+      const follow = (query: string) => LiveReader[transport === "WebSocket" ? "socket" : "events"](worker.url, own.viewerKey, query);
+      const [scored, saying] = [await follow("?score=helpful&min_score=0.5"), await follow("?text=refund%20flight&user=ann")];
+      const send = async (user: string, input: string, score?: number) => {
+        const id = executionId();
+        const events: Event[] = [{ t: "start", n: 0, at: NOW, name: "ask", user, input }];
+        if (score !== undefined) events.push({ t: "score", n: 1, name: "helpful", value: score });
+        events.push({ t: "end", n: events.length, at: NOW + 1, status: "completed", last: events.length });
+        const reply = await worker.api.sendBatch(seal(session(own.secret, own.id, own.kid), body(id, events)));
+        assert.equal(reply.json.code, "stored");
+        return id;
+      };
+      await send("ann", "a flight", 0.25);
+      await send("bob", "refund the flight");
+      const wanted = await send("ann", "refund my flight, please", 0.5);
+      assert.deepEqual([idsOf(await scored.until(1)), idsOf(await saying.until(1))], [[wanted], [wanted]]);
+      for (const reader of [scored, saying]) reader.close();
+    });
+
     test("what came while nobody followed, from the cursor on", async () => {
       const reader = await open();
       await record(worker.api, project, some(1));
@@ -70,6 +90,21 @@ test("an event source resumes by the last event's id", async () => {
   const again = await LiveReader.events(worker.url, project.viewerKey, "", id);
   assert.deepEqual(idsOf(await again.until(2)), missed);
   again.close();
+});
+
+test("steps carry what they cost by the project's prices", async () => {
+  const own = await worker.createProject("prj_live_prices");
+  const prices = [{ model: "m1", usd_per_million: { input: 2, output: 10 } }];
+  const put = await worker.api.withKey(own.adminKey).request("PUT", "/v1/project/prices", JSON.stringify({ expected_version: 0, prices }));
+  assert.equal(put.status, 200, JSON.stringify(put.json));
+  const reader = await LiveReader.socket(worker.url, own.viewerKey);
+  const id = executionId();
+  const step: Event = { t: "step", n: 1, id: stepId(), kind: "llm", name: "plan", at: NOW, duration_ms: 1, status: "ok", model: "m1", usage: { input: 1_000, output: 100 } };
+  const events: Event[] = [{ t: "start", n: 0, at: NOW, name: "ask" }, step, { t: "end", n: 2, at: NOW, status: "completed", last: 2 }];
+  await worker.api.sendBatch(seal(session(own.secret, own.id, own.kid), body(id, events)));
+  const [{ steps }] = await reader.until(1) as [any];
+  assert.deepEqual([steps[0].derived_cost_usd, steps[0].price_version], [0.003, 1]);
+  reader.close();
 });
 
 test("a deletion is told to everyone", async () => {
@@ -196,6 +231,8 @@ test("nobody connects without a credential, from another site or with a paramete
   for (const [path, headers, status, code] of [
     ["/v1/live", {}, 401, "unauthenticated"],
     ["/v1/live?limit=3", { authorization: `Bearer ${project.viewerKey}` }, 400, "parameter_unknown"],
+    ["/v1/live?min_score=1", { authorization: `Bearer ${project.viewerKey}` }, 400, "parameter_invalid"],
+    ["/v1/live?text=word", { authorization: `Bearer ${project.viewerKey}` }, 400, "parameter_invalid"],
     ["/v1/live?status=done", { authorization: `Bearer ${project.viewerKey}` }, 400, "parameter_invalid"],
     ["/v1/live?cursor=x", { authorization: `Bearer ${project.viewerKey}` }, 400, "parameter_invalid"],
     ["/v1/live", { authorization: `Bearer ${project.viewerKey}`, "last-event-id": "x" }, 400, "cursor_invalid"],

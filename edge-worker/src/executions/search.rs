@@ -17,7 +17,7 @@ use crate::storage::segments::{self, Segment, SegmentPosition};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Kind, inflate};
-use stepseal_protocol::query::{Position, StepsQuery, Window, usd};
+use stepseal_protocol::query::{Position, StepsQuery, Window};
 use worker::Request;
 
 /// Executions that a page looks at, at most.
@@ -129,14 +129,11 @@ fn take_steps(
     for event in &batch.events {
         let Kind::Step(step) = &event.kind else { continue };
         if query.passes(step, event.text) {
-            let mut shown = step_shown(event, None)?;
-            shown["execution"] = id.into();
-            shown["writer"] = segment.writer.as_str().into();
-            if let Some(nano) = prices.at(segment.price_version).and_then(|prices| prices.derive(step)) {
-                shown["derived_cost_usd"] = usd(nano).into();
-                shown["price_version"] = segment.price_version.into();
-            }
-            page.steps.push(shown);
+            let mut shown = step_shown(event)?;
+            prices.add_derived(&mut shown, step, segment.price_version);
+            shown.insert("execution".into(), id.into());
+            shown.insert("writer".into(), segment.writer.as_str().into());
+            page.steps.push(shown.into());
         }
     }
     Ok(())

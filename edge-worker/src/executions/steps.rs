@@ -15,7 +15,7 @@ use std::ops::RangeInclusive;
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Event, Kind, inflate};
 use stepseal_protocol::messages::{MessageTable, indexes_referred_to, join};
-use stepseal_protocol::query::{PageQuery, usd};
+use stepseal_protocol::query::PageQuery;
 use worker::Request;
 
 /// Segments that one page reads at most.
@@ -88,10 +88,15 @@ pub(crate) async fn steps_of(
         for event in &batch.events {
             match &event.kind {
                 Kind::Step(step) => {
-                    let derived = prices.at(segment.price_version).and_then(|prices| prices.derive(step));
-                    steps.push(shown(event, segment, None, derived)?);
+                    let mut shown = shown(event, segment)?;
+                    prices.add_derived(&mut shown, step, segment.price_version);
+                    steps.push(shown.into());
                 }
-                Kind::Open(_) => steps.push(shown(event, segment, Some("running"), None)?),
+                Kind::Open(_) => {
+                    let mut shown = shown(event, segment)?;
+                    shown.insert("status".into(), "running".into());
+                    steps.push(shown.into());
+                }
                 _ => {}
             }
         }
@@ -137,28 +142,16 @@ fn with_batch(body: &[u8], visit: impl FnOnce(&Batch<'_>) -> Outcome<()>) -> Out
     visit(&batch)
 }
 
-/// The event's own fields, where it stands, and what it cost by the prices that its batch was stored under.
-fn shown(
-    event: &Event<'_>,
-    segment: &Segment,
-    status: Option<&str>,
-    derived_nano_usd: Option<u64>,
-) -> Outcome<Value> {
+/// The event's own fields, and where it stands.
+fn shown(event: &Event<'_>, segment: &Segment) -> Outcome<Map<String, Value>> {
     let mut shown: Map<String, Value> = serde_json::from_str(event.text).doing("showing a step")?;
     // A step may have recorded fields of any name: these are ours to say.
     for name in ["t", "derived_cost_usd", "price_version"] {
         shown.shift_remove(name);
     }
-    if let Some(nano) = derived_nano_usd {
-        shown.insert("derived_cost_usd".into(), usd(nano).into());
-        shown.insert("price_version".into(), segment.price_version.into());
-    }
-    if let Some(status) = status {
-        shown.insert("status".into(), status.into());
-    }
     shown.insert("writer".into(), segment.writer.as_str().into());
     shown.insert("k".into(), segment.k.into());
-    Ok(Value::Object(shown))
+    Ok(shown)
 }
 
 /// What has not ended when everything is there will not.

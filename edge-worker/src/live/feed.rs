@@ -10,10 +10,11 @@ use crate::storage::log;
 use futures_channel::mpsc::{Sender, channel};
 use serde::Deserialize;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::task::{Context, Waker};
 use std::time::Duration;
 use stepseal_protocol::ids::ProjectId;
-use stepseal_protocol::query::{Filter, LiveQuery, Subscription};
+use stepseal_protocol::query::{LiveQuery, Subscription};
 use worker::{
     Date, Delay, DurableObject, Env, Error, Headers, Request, Response, Result, State, Url, WebSocket,
     WebSocketIncomingMessage, WebSocketPair, durable_object,
@@ -56,6 +57,9 @@ struct Stream {
     to: Sender<Result<Vec<u8>>>,
     subscription: Subscription,
 }
+
+/// What a reader asks: the query string, and what finds its words.
+type Asked = (String, Option<String>);
 
 #[derive(Deserialize)]
 struct Acknowledgement {
@@ -211,8 +215,10 @@ impl LiveFeed {
         let page = log::export(&self.env, project, start, u64::MAX >> 11, PAGE).await?;
         let id = ProjectId::parse(project).map_err(|_| "a project id").doing("handing out a log")?;
         for entry in &page {
+            let seq = entry.leaf.seq;
             let message = Message::of(&self.env, &id, entry).await?;
-            if !self.offer(start, entry.leaf.seq, message.as_ref())? {
+            let concerned = self.concerned(&id, start, seq, message.as_ref()).await?;
+            if !self.offer(start, seq, message.as_ref(), &concerned)? {
                 return Ok(false);
             }
         }
@@ -242,9 +248,43 @@ impl LiveFeed {
         Ok(ends)
     }
 
+    /// The questions of the readers that an entry is offered to, and whether those who ask them are told of it.
+    async fn concerned(
+        &self,
+        project: &ProjectId,
+        start: u64,
+        seq: u64,
+        message: Option<&Message>,
+    ) -> Outcome<HashMap<Asked, bool>> {
+        let mut concerned = HashMap::new();
+        let mut ask = |reader: &Subscription| {
+            if waits_for(reader, start, seq) {
+                concerned.insert(asked(reader), false);
+            }
+        };
+        for (_, reader) in self.sockets().doing("reading a socket's subscription")? {
+            ask(&reader);
+        }
+        self.streams.borrow().iter().for_each(|stream| ask(&stream.subscription));
+        if let Some(message) = message {
+            for ((question, expression), is_told) in &mut concerned {
+                let Some(query) = query_of(question) else { continue };
+                *is_told = message.concerns(&self.env, project, &query, expression.as_deref()).await?;
+            }
+        }
+        Ok(concerned)
+    }
+
     /// Takes every reader past the entry `seq` that has come as far as `start` and has room for the entry's message; says
-    /// whether any of those is to be taken on from there.
-    fn offer(&self, start: u64, seq: u64, message: Option<&Message>) -> Outcome<bool> {
+    /// whether any of those is to be taken on from there. Who asks what was not known when `concerned` was made came since, and
+    /// is taken next time.
+    fn offer(
+        &self,
+        start: u64,
+        seq: u64,
+        message: Option<&Message>,
+        concerned: &HashMap<Asked, bool>,
+    ) -> Outcome<bool> {
         let doing = "sending to a reader";
         let now = Date::now().as_millis();
         let mut anyone_goes_on = false;
@@ -252,7 +292,8 @@ impl LiveFeed {
             if !waits_for(&reader, start, seq) {
                 continue;
             }
-            let told = message.filter(|message| is_for(&reader, message));
+            let Some(is_told) = concerned.get(&asked(&reader)) else { continue };
+            let told = message.filter(|_| *is_told);
             if told.is_some() && !reader.has_room() {
                 reader.stall(now);
             } else {
@@ -270,7 +311,8 @@ impl LiveFeed {
             if !waits_for(reader, start, seq) {
                 return true;
             }
-            if let Some(message) = message.filter(|message| is_for(reader, message)) {
+            let Some(is_told) = concerned.get(&asked(reader)) else { return true };
+            if let Some(message) = message.filter(|_| *is_told) {
                 let event = format!("id: {seq}\ndata: {}\n\n", message.text);
                 if let Err(error) = to.try_send(Ok(event.into_bytes())) {
                     reader.stall(now);
@@ -371,9 +413,8 @@ fn waits_for(reader: &Subscription, start: u64, seq: u64) -> bool {
     reader.is_reading() && (start..=seq).contains(&reader.next)
 }
 
-/// Whether the reader is to be told.
-fn is_for(reader: &Subscription, message: &Message) -> bool {
-    filter_of(&reader.question).is_none_or(|filter| message.passes(&filter))
+fn asked(reader: &Subscription) -> Asked {
+    (reader.question.clone(), reader.expression.clone())
 }
 
 /// Tells a socket why it ends, once: it stays among the sockets until its reader closes it too.
@@ -386,10 +427,10 @@ fn end(socket: &WebSocket, subscription: &mut Subscription, code: u16, word: &st
     Ok(())
 }
 
-/// The filter of a query string that was read before.
-fn filter_of(question: &str) -> Option<Filter> {
+/// The question of a query string that was read before.
+fn query_of(question: &str) -> Option<LiveQuery> {
     let url = Url::parse(&format!("https://feed/?{question}")).ok()?;
-    Some(LiveQuery::parse(url.query_pairs()).ok()?.filter)
+    LiveQuery::parse(url.query_pairs()).ok()
 }
 
 fn told(word: &str) -> String {

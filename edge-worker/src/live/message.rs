@@ -2,11 +2,13 @@
 
 use crate::failure::{Doing, Outcome};
 use crate::storage::executions::{self, Execution};
+use crate::storage::listing;
 use crate::storage::log::Exported;
+use crate::storage::prices::{self, Prices};
 use serde_json::{Map, Value, json};
 use stepseal_protocol::batch::{Batch, Event, Kind, inflate};
 use stepseal_protocol::ids::ProjectId;
-use stepseal_protocol::query::{Facts, Filter};
+use stepseal_protocol::query::LiveQuery;
 use worker::Env;
 
 /// Members of a step that say what happened, not what was said.
@@ -27,10 +29,10 @@ const STEP_FIELDS: [&str; 14] = [
     "cost_usd",
 ];
 
-/// An entry as readers get it, and what their filters judge of its execution.
+/// An entry as readers get it, and the execution that their filters judge.
 pub(super) struct Message {
     pub(super) text: String,
-    facts: Option<Facts>,
+    execution: Option<Execution>,
 }
 
 impl Message {
@@ -40,45 +42,65 @@ impl Message {
         let (seq, id) = (leaf.seq, leaf.execution_id.as_str());
         if leaf.is_deletion() {
             let text = json!({ "type": "deletion", "cursor": seq, "execution": { "id": id } }).to_string();
-            return Ok(Some(Self { text, facts: None }));
+            return Ok(Some(Self { text, execution: None }));
         }
         let Some(segment) = segment else { return Ok(None) };
         let Some(execution) = executions::one(env, project.as_str(), id).await? else { return Ok(None) };
         let labels = Execution::labels(env, project, [&execution]).await?;
         let body = segment.load_body(env, project.as_str(), id).await?.opened();
-        let steps = body.map(|body| steps(&body)).transpose()?.unwrap_or_default();
+        let prices = prices::versions(env, project.as_str(), segment.price_version.into_iter()).await?;
+        let steps =
+            body.map(|body| steps(&body, &prices, segment.price_version)).transpose()?.unwrap_or_default();
         let text = json!({
             "type": "batch", "cursor": seq, "writer": leaf.writer, "k": leaf.k,
             "execution": execution.shown(&labels), "steps": steps,
         });
-        Ok(Some(Self { text: text.to_string(), facts: Some(execution.facts(&labels)) }))
+        Ok(Some(Self { text: text.to_string(), execution: Some(execution) }))
     }
 
-    /// Whether a reader with this filter is told. Deletions concern everyone: what was deleted says no more what it was.
-    pub(super) fn passes(&self, filter: &Filter) -> bool {
-        self.facts.as_ref().is_none_or(|facts| filter.passes(facts))
+    /// Whether a reader is told: whether the list that is asked for, whose words `expression` finds, has the execution. Deletions
+    /// concern everyone: what was deleted says no more what it was.
+    pub(super) async fn concerns(
+        &self,
+        env: &Env,
+        project: &ProjectId,
+        asked: &LiveQuery,
+        expression: Option<&str>,
+    ) -> Outcome<bool> {
+        match &self.execution {
+            Some(execution) if !asked.is_of_all() => {
+                listing::lists(env, project, &asked.list, expression, execution).await
+            }
+            _ => Ok(true),
+        }
     }
 }
 
 /// The batch's steps, begun and ended. A body that cannot be read has none: `verify` says what is wrong with it.
-fn steps(body: &[u8]) -> Outcome<Vec<Value>> {
+fn steps(body: &[u8], prices: &Prices, version: Option<u64>) -> Outcome<Vec<Value>> {
     let Ok(ndjson) = inflate(body) else { return Ok(Vec::new()) };
     let Ok(batch) = Batch::parse(&ndjson) else { return Ok(Vec::new()) };
-    let steps = batch.events.iter().filter_map(|event| match &event.kind {
-        Kind::Step(_) => Some(step_shown(event, None)),
-        Kind::Open(_) => Some(step_shown(event, Some("running"))),
-        _ => None,
-    });
-    steps.collect()
+    let mut steps = Vec::new();
+    for event in &batch.events {
+        match &event.kind {
+            Kind::Step(step) => {
+                let mut shown = step_shown(event)?;
+                prices.add_derived(&mut shown, step, version);
+                steps.push(shown.into());
+            }
+            Kind::Open(_) => {
+                let mut shown = step_shown(event)?;
+                shown.insert("status".into(), "running".into());
+                steps.push(shown.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(steps)
 }
 
 /// What happened in a step, without what was said.
-pub(crate) fn step_shown(event: &Event<'_>, status: Option<&str>) -> Outcome<Value> {
+pub(crate) fn step_shown(event: &Event<'_>) -> Outcome<Map<String, Value>> {
     let all: Map<String, Value> = serde_json::from_str(event.text).doing("showing a step")?;
-    let mut shown: Map<String, Value> =
-        all.into_iter().filter(|(name, _)| STEP_FIELDS.contains(&name.as_str())).collect();
-    if let Some(status) = status {
-        shown.insert("status".into(), status.into());
-    }
-    Ok(Value::Object(shown))
+    Ok(all.into_iter().filter(|(name, _)| STEP_FIELDS.contains(&name.as_str())).collect())
 }

@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::failure::{Doing, Outcome};
 use crate::request::{header, url};
 use crate::respond::Reply;
-use crate::storage::log;
+use crate::storage::{log, text};
 use stepseal_protocol::problem::{Code, Problem};
 use stepseal_protocol::query::{CONNECTION_MS, LiveQuery, Subscription};
 use worker::{Env, Headers, Method, Request, RequestInit, Stub};
@@ -42,7 +42,10 @@ pub(crate) async fn follow(request: &Request, call: &Call) -> Outcome<Reply> {
     };
     let question = asked.query().unwrap_or_default().to_owned();
     let ends_at = call.now + CONNECTION_MS;
-    let subscription = Subscription::new(reader.project.to_string(), reader.actor, question, next, ends_at);
+    let expression = text::expression(call, &reader.project, query.list.text.as_ref()).await?;
+    let mut subscription =
+        Subscription::new(reader.project.to_string(), reader.actor, question, next, ends_at);
+    subscription.finds_words(expression)?;
     let headers = Headers::new();
     let doing = "following a project";
     let text = serde_json::to_string(&subscription).doing(doing)?;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use stepseal_protocol::at_rest::labels::OpenLabels;
 use stepseal_protocol::batch::Usage;
 use stepseal_protocol::ids::ProjectId;
-use stepseal_protocol::query::{Facet, Facts, Sort, price_versions, usd};
+use stepseal_protocol::query::{Sort, price_versions, usd};
 use stepseal_protocol::rollup::{Account, Rollup, read_key};
 use worker::Env;
 
@@ -117,37 +117,6 @@ impl Execution {
             Sort::Duration => self.duration_ms().unwrap_or_default(),
             Sort::Cost => i64::try_from(self.cost_nano_usd).unwrap_or(i64::MAX),
             Sort::Tokens => self.tokens,
-        }
-    }
-
-    /// What a filter judges.
-    pub(crate) fn facts(&self, labels: &OpenLabels) -> Facts {
-        let one = |facet: Facet, index: &Option<String>| Some((facet, labels.of(index.as_ref())?.to_owned()));
-        let mut facets: Vec<(Facet, String)> = [
-            one(Facet::Name, &self.name),
-            one(Facet::Agent, &self.agent),
-            one(Facet::Pipeline, &self.pipeline),
-            one(Facet::User, &self.user),
-            one(Facet::Session, &self.session),
-            one(Facet::Environment, &self.environment),
-            one(Facet::Release, &self.release),
-            Some((Facet::Status, self.status.clone())),
-            (self.error_steps > 0 || self.status == "failed").then(|| (Facet::Error, "true".into())),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        for (facet, stored) in
-            [(Facet::Tag, &self.tags), (Facet::Model, &self.models), (Facet::Tool, &self.tools)]
-        {
-            facets.extend(labels.of_set(stored).into_iter().map(|label| (facet, label.to_owned())));
-        }
-        Facts {
-            facets,
-            duration_ms: self.duration_ms(),
-            tokens: self.tokens,
-            cost_nano_usd: self.sort_key(Sort::Cost),
-            completeness: Some(self.account().completeness(self.events, self.end_status.is_some())),
         }
     }
 

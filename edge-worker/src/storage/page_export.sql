@@ -1,6 +1,6 @@
 -- A page of the log with what is still there of each batch, bodies as hex.
 SELECT l.seq, l.kind, l.execution_id, l.writer, l.k, l.content, e.subject AS owner,
-  s.n, s.count, s.sha256, s.batch_id, s.provenance, s.received_at, s.envelope, s.attempt, s.bytes,
+  s.n, s.count, s.sha256, s.batch_id, s.provenance, s.received_at, s.envelope, s.attempt, s.bytes, s.price_version,
   m.imported_at, m.actor AS import_actor, m.key AS import_key, m.attestation AS import_attestation, m.tag AS import_tag,
   iif(s.body IS NULL, NULL, hex(s.body)) AS body
 FROM leaves l

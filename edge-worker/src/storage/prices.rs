@@ -3,10 +3,13 @@
 use super::statement::{Bind, bind};
 use crate::failure::{Doing, Outcome};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
+use stepseal_protocol::batch::Step;
 use stepseal_protocol::prices::PriceTable;
+use stepseal_protocol::query::usd;
 use worker::Env;
 
 /// Tables at which the memory is dropped: a bound, not a policy.
@@ -27,6 +30,14 @@ struct Row {
 pub(crate) struct Prices(HashMap<u64, Rc<PriceTable>>);
 
 impl Prices {
+    /// Adds to a step that is shown what it cost by the prices that its batch was stored under, and the version of those.
+    pub(crate) fn add_derived(&self, shown: &mut Map<String, Value>, step: &Step<'_>, version: Option<u64>) {
+        if let Some(nano) = self.at(version).and_then(|prices| prices.derive(step)) {
+            shown.insert("derived_cost_usd".into(), usd(nano).into());
+            shown.insert("price_version".into(), version.into());
+        }
+    }
+
     /// The prices of a version, if it is there.
     pub(crate) fn at(&self, version: Option<u64>) -> Option<&PriceTable> {
         self.0.get(&version?).map(Rc::as_ref)

@@ -50,7 +50,8 @@ const fn joined<const LEN: usize>(lists: &[&[Parameter]]) -> [Parameter; LEN] {
 }
 
 /// What executions are filtered by, wherever they are asked for.
-const FILTERS: [Parameter; 19] = [
+/// What lists and statistics find executions by.
+const LABELS: [Parameter; 11] = [
     typed(
         "status",
         r#"{"enum":["running","waiting","completed","failed","cancelled","abandoned"]}"#,
@@ -66,6 +67,9 @@ const FILTERS: [Parameter; 19] = [
     text("tag", "Only with this tag."),
     text("model", "Only what used this model."),
     text("tool", "Only what used this tool."),
+];
+
+const PROPERTIES: [Parameter; 8] = [
     typed("error", r#"{"type":"boolean"}"#, "Only where something failed, or where nothing did."),
     typed(
         "completeness",
@@ -79,6 +83,8 @@ const FILTERS: [Parameter; 19] = [
     typed("min_cost_usd", AMOUNT, "Only what cost this or more."),
     typed("max_cost_usd", AMOUNT, "Only what cost this or less."),
 ];
+
+const FILTERS: [Parameter; 19] = joined::<19>(&[&LABELS, &PROPERTIES]);
 
 const SCORES: [Parameter; 4] = [
     text("score", "Only with a score of this name."),
@@ -115,8 +121,10 @@ const EXPORT: &[Parameter] = &joined::<30>(&[
 ]);
 
 /// The list's filters, and where to go on.
-const LIVE: &[Parameter] = &joined::<20>(&[
+const LIVE: &[Parameter] = &joined::<25>(&[
     &FILTERS,
+    &SCORES,
+    &[WORDS],
     &[typed("cursor", COUNT, "The last message that was seen; `Last-Event-ID` says the same.")],
 ]);
 
@@ -151,43 +159,31 @@ const STEPS: &[Parameter] = &[
 
 const FACET: &str = r#"{"enum":["session","user","tag","score","release","tool","name","model","agent","pipeline","error","environment","status"]}"#;
 
-const STATS: &[Parameter] = &[
-    typed(
-        "status",
-        r#"{"enum":["running","waiting","completed","failed","cancelled","abandoned"]}"#,
-        "Only this status.",
-    ),
-    text("name", "Only this name, exactly."),
-    text("agent", "Only this agent."),
-    text("pipeline", "Only this pipeline."),
-    text("user", "Only this user."),
-    text("session", "Only this session."),
-    text("environment", "Only this environment."),
-    text("release", "Only this release."),
-    text("tag", "Only with this tag."),
-    text("model", "Only what used this model."),
-    text("tool", "Only what used this tool."),
-    typed("error", r#"{"enum":["true"]}"#, "Only where something failed."),
-    text("score", "Only with a score of this name."),
-    FROM,
-    TO,
-    typed(
-        "bucket",
-        r#"{"enum":["hour","day"]}"#,
-        "Buckets of time: hours for up to 31 days, days for up to 366; fitting if not given.",
-    ),
-    typed("group_by", FACET, "Also by each value of this facet, at most 100."),
-    typed(
-        "scores",
-        r#"{"type":"boolean","default":false}"#,
-        "Also the scores, by name: at most 20 names, of 20,000 scores.",
-    ),
-    typed(
-        "steps",
-        r#"{"type":"boolean","default":false}"#,
-        "Also the steps, by kind and name: of the newest 2,000 executions; times within 11 %.",
-    ),
-];
+const STATS: &[Parameter] = &joined::<19>(&[
+    &LABELS,
+    &[
+        typed("error", r#"{"enum":["true"]}"#, "Only where something failed."),
+        text("score", "Only with a score of this name."),
+        FROM,
+        TO,
+        typed(
+            "bucket",
+            r#"{"enum":["hour","day"]}"#,
+            "Buckets of time: hours for up to 31 days, days for up to 366; fitting if not given.",
+        ),
+        typed("group_by", FACET, "Also by each value of this facet, at most 100."),
+        typed(
+            "scores",
+            r#"{"type":"boolean","default":false}"#,
+            "Also the scores, by name: at most 20 names, of 20,000 scores.",
+        ),
+        typed(
+            "steps",
+            r#"{"type":"boolean","default":false}"#,
+            "Also the steps, by kind and name: of the newest 2,000 executions; times within 11 %.",
+        ),
+    ],
+]);
 
 const fn text(name: &'static str, about: &'static str) -> Parameter {
     Parameter { name, schema: TEXT, about }

@@ -11,7 +11,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::format;
 use std::string::{String, ToString};
-use std::vec::Vec;
 
 /// What executions are found by. The order is the one in which an index is chosen: what few executions share
 /// stands first.
@@ -110,14 +109,6 @@ pub struct Range {
 }
 
 impl Range {
-    /// Whether a value lies in it; what is not known lies in an open one only.
-    fn holds(&self, value: Option<i64>) -> bool {
-        self.is_open()
-            || value.is_some_and(|value| {
-                self.min.is_none_or(|min| value >= min) && self.max.is_none_or(|max| value <= max)
-            })
-    }
-
     const fn is_open(&self) -> bool {
         self.min.is_none() && self.max.is_none()
     }
@@ -243,36 +234,6 @@ impl Filter {
     }
 }
 
-/// What a filter judges of one execution, labels open.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// What it is found by.
-    pub facets: Vec<(Facet, String)>,
-    /// How long it took, ms; none while it goes on.
-    pub duration_ms: Option<i64>,
-    /// Tokens of all buckets.
-    pub tokens: i64,
-    /// What it cost, nano-dollars.
-    pub cost_nano_usd: i64,
-    /// Whether its record is whole.
-    pub completeness: Option<Completeness>,
-}
-
-impl Filter {
-    /// Judges an execution as the list's SQL does.
-    pub fn passes(&self, facts: &Facts) -> bool {
-        let has = |facet: Facet, value: &str| {
-            facts.facets.iter().any(|(own, found)| *own == facet && *found == label(value))
-        };
-        self.facets.iter().all(|(facet, value)| has(*facet, value))
-            && !(self.sound && has(Facet::Error, "true"))
-            && self.duration_ms.holds(facts.duration_ms)
-            && self.tokens.holds(Some(facts.tokens))
-            && self.cost_nano_usd.holds(Some(facts.cost_nano_usd))
-            && self.completeness.is_none_or(|wanted| facts.completeness == Some(wanted))
-    }
-}
-
 fn check_word(facet: Facet, value: &str) -> Result<(), Problem> {
     let name = facet.as_str();
     match facet {
@@ -316,7 +277,7 @@ fn nano_dollars(name: &str, value: &str) -> Result<i64, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Facet, Facts, Filter};
+    use super::{Facet, Filter};
 
     #[test]
     fn the_facet_that_finds_the_fewest_leads() {
@@ -349,36 +310,6 @@ mod tests {
             assert_eq!(problem.field.as_deref(), Some(name), "{name}={value}");
         }
         assert_eq!(Filter::default().take("offset", "1"), Ok(false));
-    }
-
-    #[test]
-    fn an_execution_passes_by_all_of_a_filter() {
-        let facts = Facts {
-            facets: std::vec![
-                (Facet::User, "ann".into()),
-                (Facet::Tag, "a".into()),
-                (Facet::Tag, "b".into())
-            ],
-            duration_ms: None,
-            tokens: 7,
-            ..Facts::default()
-        };
-        for (pairs, passes) in [
-            (&[][..], true),
-            (&[("user", "ann"), ("tag", "b"), ("min_tokens", "7"), ("error", "false")], true),
-            (&[("user", "bob")], false),
-            (&[("tag", "ann")], false),
-            (&[("max_tokens", "6")], false),
-            (&[("min_duration_ms", "0")], false),
-            (&[("error", "true")], false),
-            (&[("completeness", "complete")], false),
-        ] {
-            let mut filter = Filter::default();
-            for (name, value) in pairs {
-                assert_eq!(filter.take(name, value), Ok(true));
-            }
-            assert_eq!(filter.passes(&facts), passes, "{pairs:?}");
-        }
     }
 
     #[test]

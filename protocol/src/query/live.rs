@@ -1,8 +1,10 @@
 //! `GET /v1/live`: who follows what, from where on, and for how long.
 
+use super::executions::ListQuery;
 use super::filter::Filter;
 use super::parameters::{Pair, each, invalid, number};
 use crate::problem::Problem;
+use crate::search::Text;
 use serde::{Deserialize, Serialize};
 use std::string::String;
 use std::vec::Vec;
@@ -23,8 +25,8 @@ const QUESTION_MAX: usize = 1_000;
 /// `GET /v1/live`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveQuery {
-    /// What the executions have in common.
-    pub filter: Filter,
+    /// Which executions: a list that has all that is told of.
+    pub list: ListQuery,
     /// The last message that was seen; none begins with what comes next.
     pub cursor: Option<u64>,
 }
@@ -43,13 +45,20 @@ impl LiveQuery {
             if bytes > QUESTION_MAX {
                 return Err(invalid(name, "The filters are too long; 1,000 bytes are taken."));
             }
-            // What is scored is scored later: rows of the feed have none yet.
-            if name.contains("score") {
-                return Ok(false);
+            if name == "text" {
+                query.list.text = Some(Text::parse(name, value)?);
+                return Ok(true);
             }
-            query.filter.take(name, value)
+            query.list.filter.take(name, value)
         })?;
+        query.list.filter.check()?;
+        query.list.page.limit = 1;
         Ok(query)
+    }
+
+    /// Whether everybody is told everything.
+    pub fn is_of_all(&self) -> bool {
+        self.list.filter == Filter::default() && self.list.text.is_none()
     }
 }
 
@@ -62,6 +71,8 @@ pub struct Subscription {
     pub key: String,
     /// The query string, read again where the filter is needed.
     pub question: String,
+    /// What finds the question's words.
+    pub expression: Option<String>,
     /// The next entry of the log.
     pub next: u64,
     /// When it ends at the latest, Unix ms.
@@ -80,8 +91,28 @@ pub struct Subscription {
 impl Subscription {
     /// Of a reader that is to be sent `next` first, and goes at `ends_at` (Unix ms) at the latest.
     pub fn new(project: String, key: String, question: String, next: u64, ends_at: u64) -> Self {
-        let (marks, stalled_since) = (Vec::new(), None);
-        Self { project, key, question, next, ends_at, unmarked: (0, 0), marks, stalled_since, is_over: false }
+        Self {
+            project,
+            key,
+            question,
+            expression: None,
+            next,
+            ends_at,
+            unmarked: (0, 0),
+            marks: Vec::new(),
+            stalled_since: None,
+            is_over: false,
+        }
+    }
+
+    /// Of a question with words: what finds them. Refused if it is longer than can be remembered.
+    pub fn finds_words(&mut self, expression: Option<String>) -> Result<(), Problem> {
+        let bytes = expression.as_ref().map_or(0, String::len);
+        if self.question.len() + bytes > QUESTION_MAX {
+            return Err(invalid("text", "The filters are too long; fewer or shorter words are taken."));
+        }
+        self.expression = expression;
+        Ok(())
     }
 
     /// Whether its time is over.

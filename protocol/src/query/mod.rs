@@ -15,7 +15,7 @@ pub use audit::{AuditQuery, AuditVerifyQuery};
 pub use csv::{csv_header, csv_line};
 pub use cursor::Cursors;
 pub use executions::{FIELDS, ListQuery, Position, SharedQuery, Sort};
-pub use filter::{Facet, Facts, Filter, Range};
+pub use filter::{Facet, Filter, Range};
 pub use live::{CONNECTION_MS, LiveQuery, Subscription};
 pub(crate) use parameters::invalid;
 pub use parameters::{PageQuery, Status};

@@ -15,7 +15,7 @@ use stepseal_protocol::at_rest::labels::LabelIndex;
 use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::query::{DAY_MS, Filter, ListQuery, Position, Sort, Window};
 use stepseal_protocol::rollup::Completeness;
-use worker::{D1Database, D1PreparedStatement, D1Result};
+use worker::{D1Database, D1PreparedStatement, D1Result, Env};
 
 /// Rows that a page looks at, at most, where its filter needs them looked at.
 const LOOKED_AT_MAX: u64 = 2_000;
@@ -76,12 +76,39 @@ pub(crate) async fn page(
     window: Window,
     after: &Position,
 ) -> Outcome<Page> {
+    let expression = text::expression(call, project, query.text.as_ref()).await?;
+    found(&call.env, project, query, window, expression.as_deref(), after).await
+}
+
+/// Whether `query`, whose words `expression` finds, lists this execution.
+pub(crate) async fn lists(
+    env: &Env,
+    project: &ProjectId,
+    query: &ListQuery,
+    expression: Option<&str>,
+    execution: &Execution,
+) -> Outcome<bool> {
+    let at = execution.started_at;
+    let window = Window { from: at, to: Some(at + 1) };
+    // No id follows this one so closely: the page begins with the execution.
+    let before = Position { from: at, key: at, id: format!("{}!", execution.id) };
+    let page = found(env, project, query, window, expression, &before).await?;
+    Ok(page.executions.first().is_some_and(|first| first.id == execution.id))
+}
+
+async fn found(
+    env: &Env,
+    project: &ProjectId,
+    query: &ListQuery,
+    window: Window,
+    expression: Option<&str>,
+    after: &Position,
+) -> Outcome<Page> {
     let doing = "listing executions";
     let limit = query.page.limit as usize;
-    let index = labels::index(&call.env, project)?;
-    let expression = text::expression(call, project, query.text.as_ref()).await?;
-    let scan = Scan::of(project.as_str(), query, window, &index, expression.as_deref(), after);
-    let database = call.env.d1("DB").doing(doing)?;
+    let index = labels::index(env, project)?;
+    let scan = Scan::of(project.as_str(), query, window, &index, expression, after);
+    let database = env.d1("DB").doing(doing)?;
     let statements =
         vec![page_statement(&database, query, &scan, &index)?, frontier(&database, query.sort, &scan)?];
     let results = database.batch(statements).await.storing(doing)?;
