@@ -212,7 +212,6 @@ describe("in lists and statistics", () => {
       assert.deepEqual([status, json.code, json.field], [400, code, field], query);
     }
     assert.equal((await viewer.get("/v1/stats?scores=yes")).json.field, "scores");
-    assert.equal((await viewer.get("/v1/live?score=q")).json.field, "score");
   });
 });
 

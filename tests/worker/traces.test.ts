@@ -64,6 +64,29 @@ function read(text: string): Span[] {
 
 const raw = (text: string): any[] => lines(text).flatMap((line) => JSON.parse(line).resourceSpans.flatMap((resource: any) => resource.scopeSpans.flatMap(({ spans }: any) => spans)));
 
+test("scores are events of the execution's span, those of sessions and of keys", async () => {
+  const own = await worker.createProject("prj_traces_scored");
+  const [id, step] = [executionId(), stepId()];
+  const events: Event[] = [
+    { t: "start", n: 0, at: AT, name: "ask" }, { t: "step", n: 1, id: step, kind: "llm", name: "answer", at: AT, duration_ms: 1, status: "ok" },
+    { t: "score", n: 2, name: "helpful", value: 0.75, comment: "nearly", step }, { t: "end", n: 3, at: AT + 1, status: "completed", last: 3 },
+  ];
+  assert.equal((await worker.api.sendBatch(seal(session(own.secret, own.id, own.kid), body(id, events)))).json.code, "stored");
+  await worker.api.withKey(own.adminKey).request("POST", `/v1/executions/${id}/scores`, JSON.stringify({ id: "k", name: "safe", value: true, source: "review" }));
+  const spans = raw(await exported(worker.api.withKey(own.viewerKey), LIST));
+  const [root] = spans.filter(({ parentSpanId }: any) => parentSpanId === undefined);
+  const found = root.events.map(({ name, attributes }: any) => [name, Object.fromEntries(attributes.map(({ key, value }: any) => [key, Object.values(value)[0]]))]);
+  const named = (name: string) => found.find(([, attributes]: any) => attributes["gen_ai.evaluation.name"] === name);
+  assert.equal(found.length, 2);
+  assert.deepEqual(named("helpful"), ["gen_ai.evaluation.result", {
+    "gen_ai.evaluation.name": "helpful", "gen_ai.evaluation.score.value": 0.75, "gen_ai.evaluation.explanation": "nearly", "stepseal.score.id": ".2", "stepseal.score.span_id": step,
+  }]);
+  assert.deepEqual(named("safe"), ["gen_ai.evaluation.result", {
+    "gen_ai.evaluation.name": "safe", "gen_ai.evaluation.score.value": 1, "gen_ai.evaluation.score.label": "true", "stepseal.score.id": "k", "stepseal.score.source": "review",
+  }]);
+  assert.ok(spans.some(({ spanId }: any) => spanId === step));
+});
+
 describe("as OpenTelemetry reads them", { skip: unread }, () => {
   let spans: Span[];
   before(async () => {

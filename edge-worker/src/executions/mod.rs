@@ -16,7 +16,7 @@ pub(crate) use list::{list, table};
 pub(crate) use scores::add as add_score;
 pub(crate) use search::search;
 pub(crate) use shared::{sessions, users};
-pub(crate) use show::{add_contents_of, show};
+pub(crate) use show::{add_contents_of, add_scores_of, show};
 pub(crate) use steps::{StepsPlace, Tables, steps, steps_of};
 pub(crate) use verify::verify;
 pub(crate) use walk::position_after;

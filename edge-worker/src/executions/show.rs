@@ -12,6 +12,7 @@ use crate::storage::{executions, scores, segments};
 use serde_json::{Value, json};
 use stepseal_protocol::audit::Action;
 use stepseal_protocol::batch::{Batch, Kind, inflate};
+use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::problem::{Code, Problem};
 use worker::{Env, Request};
 
@@ -32,14 +33,25 @@ pub(crate) async fn show(request: &Request, call: &Call, id: &str) -> Outcome<Re
     let labels = Execution::labels(&call.env, &reader.project, [&execution]).await?;
     let mut shown = execution.shown(&labels);
     add_contents_of(&call.env, project, &execution, &mut shown).await?;
-    let mut found = scores::newest(&call.env, project, id.as_str(), SCORES_MAX + 1).await?;
-    shown["more_scores"] = (found.len() > SCORES_MAX as usize).into();
-    found.truncate(SCORES_MAX as usize);
-    let labels = scores::labels(&call.env, &reader.project, &found).await?;
-    shown["scores"] = found.iter().map(|score| score.shown(&labels)).collect();
+    add_scores_of(&call.env, &reader.project, id.as_str(), &mut shown).await?;
     shown["writers"] = serde_json::to_value(executions::writers(&call.env, project, id.as_str()).await?)
         .doing("showing writers")?;
     Reply::ok(&json!({ "execution": shown }))
+}
+
+/// Adds the newest scores, and whether there are more.
+pub(crate) async fn add_scores_of(
+    env: &Env,
+    project: &ProjectId,
+    id: &str,
+    shown: &mut Value,
+) -> Outcome<()> {
+    let mut found = scores::newest(env, project.as_str(), id, SCORES_MAX + 1).await?;
+    shown["more_scores"] = (found.len() > SCORES_MAX as usize).into();
+    found.truncate(SCORES_MAX as usize);
+    let labels = scores::labels(env, project, &found).await?;
+    shown["scores"] = found.iter().map(|score| score.shown(&labels)).collect();
+    Ok(())
 }
 
 /// Adds what the execution's `start` and `end` say.

@@ -7,7 +7,7 @@ use crate::access::{self, Reader};
 use crate::audit;
 use crate::call::Call;
 use crate::executions::walk::Place;
-use crate::executions::{StepsPlace, Tables, add_contents_of, steps_of};
+use crate::executions::{StepsPlace, Tables, add_contents_of, add_scores_of, steps_of};
 use crate::failure::{Doing, Outcome};
 use crate::respond::Reply;
 use crate::storage::executions::Execution;
@@ -120,6 +120,7 @@ impl Exporter<'_> {
         let mut shown = execution.shown(&labels);
         if !entered {
             add_contents_of(&call.env, project, execution, &mut shown).await?;
+            add_scores_of(&call.env, &self.reader.project, id, &mut shown).await?;
         }
         let trace = Trace::of(project, &shown);
         if !entered {

@@ -6,6 +6,9 @@
 //!
 //! A span must have an end. What had none when it was exported ends with its execution, or where nothing more is known of that, and
 //! says so in `stepseal.status`: `running`, `waiting` or `abandoned`.
+//!
+//! Scores are events of the execution's span, `gen_ai.evaluation.result`. A step's name the span that they judge: which spans are on
+//! later pages is not known where the execution's is written.
 
 mod attributes;
 mod messages;
@@ -26,7 +29,8 @@ const CLIENT: u8 = 3;
 const UNSET: u8 = 0;
 const ERROR: u8 = 2;
 
-/// The execution that spans are of, as the API shows it: its roll-up, and `input`, `output`, `error`, `metadata` and `parent`.
+/// The execution that spans are of, as the API shows it: its roll-up, and `input`, `output`, `error`, `metadata`, `parent` and
+/// `scores`.
 pub struct Trace<'a> {
     project: &'a str,
     id: &'a str,
@@ -84,12 +88,14 @@ impl<'a> Trace<'a> {
         attributes.text("stepseal.completeness", &shown["completeness"]);
         attributes.texts("stepseal.tags", &shown["tags"]);
         attributes.double("stepseal.cost_usd", &shown["cost_usd"]);
+        attributes.double("stepseal.derived_cost_usd", &shown["derived_cost_usd"]);
         // Its tokens are its steps'; on this span too they would count twice.
         attributes.json("stepseal.input", &shown["input"]);
         attributes.json("stepseal.output", &shown["output"]);
         attributes.json("stepseal.metadata", &shown["metadata"]);
         let failed = shown["status"] == "failed";
-        let events = fault(&mut attributes, &shown["error"], failed, self.ends);
+        let mut events = fault(&mut attributes, &shown["error"], failed, self.ends);
+        events.extend(shown["scores"].as_array().into_iter().flatten().map(|score| self.evaluation(score)));
         json!({
             "traceId": self.hex,
             "spanId": self.root,
@@ -102,6 +108,31 @@ impl<'a> Trace<'a> {
             "events": events,
             "links": self.links(),
             "status": status(failed, &shown["error"]),
+        })
+    }
+
+    /// A score as the conventions have it.
+    fn evaluation(&self, score: &Value) -> Value {
+        let mut attributes = Attributes::default();
+        attributes.text("gen_ai.evaluation.name", &score["name"]);
+        match &score["value"] {
+            Value::Bool(passed) => {
+                attributes.double("gen_ai.evaluation.score.value", &u8::from(*passed).into());
+                attributes.text("gen_ai.evaluation.score.label", &passed.to_string().into());
+            }
+            Value::String(_) => attributes.text("gen_ai.evaluation.score.label", &score["value"]),
+            number => attributes.double("gen_ai.evaluation.score.value", number),
+        }
+        attributes.text("gen_ai.evaluation.explanation", &score["comment"]);
+        attributes.text("stepseal.score.id", &score["id"]);
+        attributes.text("stepseal.score.source", &score["source"]);
+        if let Some(step) = score["step"].as_str() {
+            attributes.text("stepseal.score.span_id", &span_id(self.project, self.id, step).into());
+        }
+        json!({
+            "timeUnixNano": nanoseconds(&score["received_at"]).to_string(),
+            "name": "gen_ai.evaluation.result",
+            "attributes": attributes.into_json(),
         })
     }
 
@@ -140,6 +171,7 @@ impl<'a> Trace<'a> {
         let state = if unended { Value::from(going_on()) } else { step["status"].clone() };
         attributes.text("stepseal.status", &state);
         attributes.double("stepseal.cost_usd", &step["cost_usd"]);
+        attributes.double("stepseal.derived_cost_usd", &step["derived_cost_usd"]);
         attributes.json("stepseal.reasoning", &step["reasoning"]);
         attributes.json("stepseal.metadata", &step["metadata"]);
         let failed = step["status"] == "error";
@@ -404,6 +436,36 @@ mod tests {
         assert_eq!(span["events"][0]["name"], "exception");
         assert_eq!(span["links"][0]["traceId"], "ffffffffffffffffffffffffffffffff");
         assert_eq!(span["links"][0]["spanId"], "b7ad6b7169203331");
+    }
+
+    #[test]
+    fn scores_are_events_that_name_what_they_judge() {
+        let mut shown = shown();
+        shown["error"] = Value::Null;
+        shown["scores"] = json!([
+            { "id": "a", "name": "helpful", "value": 0.5, "comment": "so so", "received_at": 1_790_000_000_050_u64 },
+            { "id": "b", "name": "safe", "value": true, "step": "00f067aa0ba902b7", "source": "ann", "received_at": 0 },
+            { "id": "c", "name": "tone", "value": "kind", "received_at": 0 },
+        ]);
+        let span = Trace::of("prj_a", &shown).root_span();
+        let attribute_of = |index: usize, key: &str| attribute(&span["events"][index], key).clone();
+        assert_eq!(span["events"].as_array().unwrap().len(), 3);
+        assert_eq!(span["events"][0]["name"], "gen_ai.evaluation.result");
+        assert_eq!(span["events"][0]["timeUnixNano"], "1790000000050000000");
+        for (index, key, value) in [
+            (0, "gen_ai.evaluation.name", json!({ "stringValue": "helpful" })),
+            (0, "gen_ai.evaluation.score.value", json!({ "doubleValue": 0.5 })),
+            (0, "gen_ai.evaluation.score.label", Value::Null),
+            (0, "gen_ai.evaluation.explanation", json!({ "stringValue": "so so" })),
+            (1, "gen_ai.evaluation.score.value", json!({ "doubleValue": 1.0 })),
+            (1, "gen_ai.evaluation.score.label", json!({ "stringValue": "true" })),
+            (1, "stepseal.score.span_id", json!({ "stringValue": "00f067aa0ba902b7" })),
+            (1, "stepseal.score.source", json!({ "stringValue": "ann" })),
+            (2, "gen_ai.evaluation.score.value", Value::Null),
+            (2, "gen_ai.evaluation.score.label", json!({ "stringValue": "kind" })),
+        ] {
+            assert_eq!(attribute_of(index, key), value, "{index} {key}");
+        }
     }
 
     #[test]
