@@ -177,6 +177,24 @@ describe("a person's key", () => {
     assert.deepEqual(await keysOf(own), []);
   });
 
+  test("a project that changes its mind finds what it recorded before and after as one", async () => {
+    const own = await worker.createProject("prj_mind");
+    const [reader, writer] = [worker.api.withKey(own.viewerKey), worker.api.withKey(own.adminKey)];
+    const score = (x: string) => writer.request("POST", `/v1/executions/${x}/scores`, JSON.stringify({ id: "k", name: "helpful", value: "very", comment: "well" }));
+    const before = await store("ann", worker.api, own);
+    assert.equal((await score(before)).status, 200);
+    assert.equal((await writer.request("PATCH", "/v1/project", '{"subject_keys":true}')).status, 200);
+    const after = await store("ann", worker.api, own);
+    // Given again, and given to an execution of before: sealed under another key, and the same score.
+    assert.deepEqual([(await score(before)).json.duplicate, (await score(after)).json.duplicate], [true, false]);
+    for (const filter of ["name=book%20a%20flight", "model=gpt-4o&tag=a", "score=helpful&score_value=very"]) {
+      assert.deepEqual((await reader.all(`/v1/executions?${filter}`, "executions")).map(({ id }) => id).sort(), [before, after].sort(), filter);
+    }
+    const { groups } = (await reader.get("/v1/stats?group_by=model")).json;
+    assert.deepEqual(groups.map(({ value, executions }: any) => [value, executions]), [["gpt-4o", 2]]);
+    for (const x of [before, after]) assert.equal((await reader.get(`/v1/executions/${x}/verify`)).json.summary, "verified");
+  });
+
   test("a rotated root reseals under the same key of the person", async () => {
     const x = await store("max");
     await worker.pause();

@@ -1,18 +1,20 @@
 -- Values of the facet ?7 (session or user), by their newest execution in the window, before the keyset (?4, ?5): the
--- next ?6 executions are looked at, and each value is given where its newest one stands.
-WITH looked_at AS (
-  SELECT id, started_at FROM executions
+-- next ?6 executions are looked at, until there are ?8 values, and each value is given where its newest one stands. In the order of
+-- the index, so that it ends with the last value.
+WITH last AS MATERIALIZED (
+  SELECT started_at, id FROM executions
   WHERE project_id = ?1 AND started_at >= ?2 AND started_at < ?3 AND (started_at, id) < (?4, ?5)
-  ORDER BY started_at DESC, id DESC LIMIT ?6
-),
-used AS (
-  SELECT iif(?7 = 'session', e.session, e.user) AS value, l.started_at, l.id
-  FROM looked_at l CROSS JOIN executions e ON e.project_id = ?1 AND e.id = l.id
+  ORDER BY started_at DESC, id DESC LIMIT 1 OFFSET ?6 - 1
 )
-SELECT value, started_at AS last_at, id AS last_id FROM used u
-WHERE value IS NOT NULL AND NOT EXISTS (
-  SELECT 1 FROM execution_facets x
-  WHERE x.project_id = ?1 AND x.facet = ?7 AND x.value = u.value
-    AND x.started_at < ?3 AND (x.started_at, x.execution_id) > (u.started_at, u.id)
-)
-ORDER BY started_at DESC, id DESC LIMIT ?8
+SELECT iif(?7 = 'session', e.session, e.user) AS value, e.started_at AS last_at, e.id AS last_id
+FROM executions e INDEXED BY executions_for_stats
+WHERE e.project_id = ?1 AND e.started_at >= ifnull((SELECT started_at FROM last), ?2) AND e.started_at < ?3
+  AND (e.started_at, e.id) < (?4, ?5)
+  AND ((e.started_at, e.id) < (SELECT started_at, id FROM last)) IS NOT TRUE
+  AND iif(?7 = 'session', e.session, e.user) IS NOT NULL
+  AND NOT EXISTS (
+    SELECT 1 FROM execution_facets x
+    WHERE x.project_id = ?1 AND x.facet = ?7 AND x.value = iif(?7 = 'session', e.session, e.user)
+      AND x.started_at < ?3 AND (x.started_at, x.execution_id) > (e.started_at, e.id)
+  )
+ORDER BY e.started_at DESC, e.id DESC LIMIT ?8
