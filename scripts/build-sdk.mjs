@@ -24,7 +24,7 @@ const ENTRIES = {
 };
 
 /** Properties that only the SDK's own modules see and whose names nobody else has: they are shortened. */
-const INTERNAL = /^(raw|ask|pass|scan|watch|sampled|renewable|round_trip_ms|pump|counts|stepStarted|stepEnded|isAwaited|takeTurn|yieldTurn|comeBack|signedIn|announce|soFar|startedAt|setNote|queues|endOfString|maxEvents|maxBytes|maxWaitMs|spill)$/;
+const INTERNAL = /^(raw|retry_after_ms|forget|note|save|lost|apply|ask|pass|scan|watch|sampled|renewable|round_trip_ms|pump|counts|stepStarted|stepEnded|isAwaited|takeTurn|yieldTurn|comeBack|signedIn|announce|soFar|startedAt|setNote|queues|endOfString|maxEvents|maxBytes|maxWaitMs|spill)$/;
 
 /** SHA-256 as a loop: a quarter of the unrolled one's size. Only here, so that the worker keeps the faster one. Nothing
  * here recurses, so that a page need not give a megabyte for a stack. */
@@ -33,8 +33,10 @@ const RUST_FLAGS = '-Clink-arg=-zstack-size=32768 --cfg sha2_backend="soft" --cf
 /** What every engine since Safari 15 has. Not `--all-features`: that may emit what no engine reads yet. */
 const WASM_FEATURES = ["bulk-memory", "bulk-memory-opt", "multivalue", "mutable-globals", "nontrapping-float-to-int", "sign-ext"].map((feature) => `--enable-${feature}`);
 
-/** Found by trying: flattening first and looping anew saves 2 % of brotli. Nothing lies below address 1024: the stack does, and it never gets there. */
-const WASM_PASSES = ["--low-memory-unused", "--flatten", "--rereloop", "-Oz", "-Oz", "--converge", "--reorder-functions"];
+const ANEW = ["--flatten", "--rereloop", "-Oz", "-Oz"];
+
+/** Found by trying: flattening first and looping anew saves 2 % of brotli, once more 55 bytes. Nothing lies below address 1024: the stack does, and it never gets there. */
+const WASM_PASSES = ["--low-memory-unused", ...ANEW, "--converge", "--reorder-functions", ...ANEW, "--reorder-locals", "--reorder-functions"];
 
 /** The package must not grow beyond this, in bytes of brotli: code and wasm together. */
 const BUDGET = 25_000;

@@ -95,6 +95,45 @@ test("a whole value becomes a marker, a part of it a text, and structure stays t
   assert.match(step["metadata"].card, /^\[redacted card [0-9a-f]{8}\]$/);
 });
 
+test("a list that grows, is changed or takes turns with another is redacted as each would be by itself", async () => {
+  const pool = [
+    { role: "user", content: `write to ${EMAIL}` }, { role: "tool", content: CANARY }, { role: "user", content: CARD }, { role: "user", content: 'a "quoted" ],[ end' },
+    { role: "assistant", content: "", tool_calls: [{ arguments: JSON.stringify({ password: "hunter2 and more", text: "\\" }) }] }, { role: "user", content: "plain, }, {" },
+    "authorization: Bearer abcdefghijkl0123456789", `token=${CANARY}`, 12, 4242424242424242, 1.5, null, true, [EMAIL, [CARD]], "", [], {}, "bob", "@example.com", "password", ":", "x",
+    "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg", "-----END PRIVATE KEY-----", { authorization: "Basic", content: "dXNlcjpwYXNzd29yZDEyMw==" },
+  ];
+  // A small generator of random numbers, so that a failure can be seen again.
+  let state = 7;
+  const random = (below: number) => ((state = (state * 1_103_515_245 + 12_345) % 2 ** 31) >> 8) % below;
+  const lists: unknown[][] = [];
+  const [one, other]: [unknown[], unknown[]] = [[], []];
+  for (let step = 0; step < 200; step++) {
+    const list = random(5) ? one : other;
+    for (let added = random(4); added > 0; added--) list.push(pool[random(pool.length)]);
+    if (random(10) === 0) list.splice(random(list.length + 1), 1);
+    if (random(12) === 0) list.splice(0, list.length, ...(random(2) ? [pool[0]] : []));
+    lists.push([...list]);
+  }
+  const without = (text: string) => text.replace(/(\[redacted \w+ )[0-9a-f]{8}/g, "$1").replace(/("mark":")[0-9a-f]{8}/g, "$1");
+  const inputs = (run: Run) => run.getSnapshot().steps.map(({ input }) => JSON.stringify(input));
+  const recorder = await start();
+  // Every other history is a request's.
+  const record = (run: Run, list: unknown[]) => run.recordStep({ kind: "llm", name: "ask", input: list[0] === pool[0] ? { model: "m", messages: list } : list, output: EMAIL });
+  const together = recorder.startExecution({ name: "together" });
+  for (const list of lists) record(together, list);
+  const found = inputs(together);
+  assert.equal(found.length, lists.length);
+  for (const [index, list] of lists.entries()) {
+    const alone = recorder.startExecution({ name: "alone" });
+    record(alone, list);
+    assert.equal(without(found[index]!), without(inputs(alone)[0]!), `list ${index}`);
+    alone.cancel();
+  }
+  for (const secret of [EMAIL, CANARY.slice(4), CARD, "hunter2", "0123456789", "MIIEvQ"]) assert.equal(found.join("").includes(secret), false, secret);
+  assert.equal(new Set(found.join("").match(/(?<=email )[0-9a-f]{8}|(?<="email","mark":")[0-9a-f]{8}/g)).size, 1, "one address, one mark");
+  await recorder.close();
+});
+
 test("marks differ between executions", async () => {
   const marks = new Set();
   for (let run = 0; run < 3; run++) {

@@ -6,7 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use stepseal_protocol::administration::{DeletionRequest, DenialRequest, KeyRotation, NewKey};
 use stepseal_protocol::api::find;
-use stepseal_protocol::at_rest::{Labels, StoredBody, sealed_body};
+use stepseal_protocol::at_rest::labels::{LabelKey, LabelKeyName, OpenLabels, SealedLabels};
+use stepseal_protocol::at_rest::{StoredBody, sealed_body};
 use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::ingest::budget::Budget;
 use stepseal_protocol::keys::Root;
@@ -50,7 +51,7 @@ fn read_stored_body(bytes: &[u8]) {
 fn read_texts(root: &Root, project: &ProjectId, bytes: &[u8]) {
     let Ok(text) = core::str::from_utf8(bytes) else { return };
     assert!(Cursors::of(root, project, "executions".into()).open(text).is_err(), "a forged cursor opened");
-    let _ = Labels::of("k1", root, project).open("name", text);
+    read_labels(root, project, text);
     let _ = find("GET", text);
     let _ = Recipient::parse(text);
     let _ = VerifierKey::parse(text).map(|key| assert_eq!(key.to_text(), text.trim()));
@@ -58,6 +59,15 @@ fn read_texts(root: &Root, project: &ProjectId, bytes: &[u8]) {
         let again = Line::parse(&line.to_json(None, None).to_string());
         assert!(matches!(again, Ok(Line::Batch { line: again, .. }) if again == line));
     }
+}
+
+fn read_labels(root: &Root, project: &ProjectId, text: &str) {
+    let _ = LabelKeyName::read(text);
+    let sealed = SealedLabels::read(text);
+    assert_eq!(SealedLabels::read(&sealed.to_json()), sealed);
+    let mut open = OpenLabels::default();
+    open.open(&sealed, &[LabelKey::of_project("k1", root, project)]);
+    let _ = open.of_set(text);
 }
 
 /// What somebody recorded, as a trace: whatever it is, it becomes spans.
