@@ -18,7 +18,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-/// No label as sent need begin otherwise: whatever is stored begins so.
+/// Begins every index, and says of which kind it is.
 const PREFIX: &str = "h1.";
 /// Bytes of the HMAC that are kept.
 const INDEX_LEN: usize = 16;
