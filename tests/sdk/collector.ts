@@ -38,7 +38,8 @@ export type Received = {
   status: number;
 };
 
-export type Answer = { status: number; json?: object; headers?: Record<string, string>; delay_ms?: number };
+/** What is answered, after `delay_ms` milliseconds from when `until` has come. */
+export type Answer = { status: number; json?: object; headers?: Record<string, string>; delay_ms?: number; until?: Promise<unknown> };
 
 const STORED: Answer = { status: 200, json: { code: "stored", rejected: 0 } };
 
@@ -98,18 +99,32 @@ export class Collector {
 
   /** The events of an execution, whose batches must be a chain without gaps. */
   events(execution: string): Event[] {
-    const batches = this.stored().get(execution) ?? [];
-    let prev = "";
-    let n = 0;
-    for (const [k, batch] of batches.entries()) {
-      assert.equal(batch.header.k, k);
-      assert.equal(batch.header.prev, prev);
-      assert.equal(batch.header.n, n);
-      assert.deepEqual(batch.events.map((event) => event.n), batch.events.map((_, index) => n + index));
-      n += batch.events.length;
-      prev = sha256(Buffer.from(batch.body), "base64url");
-    }
+    const batches = this.#chain(execution);
+    assert.deepEqual(batches.map(({ header }) => header.k), [...batches.keys()]);
     return batches.flatMap((batch) => batch.events);
+  }
+
+  /** The events of an execution of which batches may be missing as a whole: each number is there, or a `drop` names it. */
+  eventsAndDrops(execution: string): Event[] {
+    const events = this.#chain(execution).flatMap((batch) => batch.events);
+    const named = events.filter((event) => event.t === "drop").flatMap(({ from, to }) => Array.from({ length: Number(to) - Number(from) + 1 }, (_, index) => Number(from) + index));
+    const accounted = new Set([...events.map((event) => event.n), ...named]);
+    assert.deepEqual([...accounted].sort((a, b) => a - b), [...Array(events.at(-1)!.n + 1).keys()]);
+    return events;
+  }
+
+  /** The batches of an execution; those that are next to each other are linked. */
+  #chain(execution: string): Received[] {
+    const batches = this.stored().get(execution) ?? [];
+    let [before, n, prev] = [-1, 0, ""];
+    for (const batch of batches) {
+      const { header, events } = batch;
+      if (header.k === before + 1) assert.deepEqual([header.n, header.prev], [n, prev]);
+      else assert.ok(header.n > n, "numbers are used once");
+      assert.deepEqual(events.map((event) => event.n), events.map((_, index) => header.n + index));
+      [before, n, prev] = [header.k, header.n + events.length, sha256(Buffer.from(batch.body), "base64url")];
+    }
+    return batches;
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -127,6 +142,7 @@ export class Collector {
     const next = this.answers.shift() ?? this.otherwise;
     const answer = typeof next === "function" ? next(batch) : next;
     batch.status = answer.status;
+    await answer.until;
     if (answer.delay_ms) await new Promise((resolve) => setTimeout(resolve, answer.delay_ms));
     const headers = { "content-type": "application/json", "access-control-allow-origin": "*", "access-control-expose-headers": "Retry-After" };
     response.writeHead(answer.status, { ...headers, ...answer.headers });

@@ -11,6 +11,18 @@ import { indexedDbText, RecorderPages } from "../fixtures/recorder-pages.ts";
 import { Collector, session, type Answer } from "./collector.ts";
 
 const DOWN: Answer = { status: 503, json: { code: "unavailable" } };
+
+/** Nothing is answered until the server comes up again: as long as that takes, it is one failure to the recorder's backoff. */
+function goDown(): { comeUp: () => void } {
+  let resolve = () => {};
+  collector.otherwise = { ...DOWN, until: new Promise<void>((up) => (resolve = up)) };
+  return {
+    comeUp: () => {
+      collector.otherwise = { status: 200, json: { code: "stored" } };
+      resolve();
+    },
+  };
+}
 /** A page is looked for among the dead every 15 s, and its execution ended 10 s after it was found. */
 const TAKEN_OVER_MS = 15_000 + 3_000;
 const ENDED_MS = 10_000 + 3_000;
@@ -327,7 +339,7 @@ describe("a store", () => {
     await devtools.send("Storage.overrideQuotaForOrigin", { origin: pages.origin, quotaSize: 8_000_000 });
     await page.goto(`${pages.origin}/`);
     await startRecorder(page);
-    collector.otherwise = DOWN;
+    const server = goDown();
     const [oldest, youngest] = [executionId(), executionId()];
     const long = async (id: string, count: number) => {
       await page.evaluate(([id, count]) => {
@@ -345,21 +357,47 @@ describe("a store", () => {
     assert.ok(counted.reasons["queue_full"]! > 0, JSON.stringify(counted));
     assert.equal(counted.dropped, counted.reasons["queue_full"]);
     await devtools.send("Storage.overrideQuotaForOrigin", { origin: pages.origin });
-    collector.otherwise = { status: 200, json: { code: "stored" } };
+    server.comeUp();
     const counts = await flush(page, 30_000);
     assert.equal(counts.pending, 0);
     assert.deepEqual(types(youngest), ["start", "step", "end"]);
-    let [dropped, reports] = [0, 0];
+    let [dropped, numbers] = [0, 3];
     for (const id of [oldest, ...more]) {
-      const events = collector.events(id);
+      const events = collector.eventsAndDrops(id);
       const drops = events.filter((event) => event.t === "drop");
       for (const drop of drops) assert.equal(drop["reason"], "queue_full");
       dropped += drops.reduce((sum, drop) => sum + drop["count"], 0);
-      // One in the place of what it stands for, or one more: a batch that went while its writer still wrote is reported by an event.
-      reports += drops.filter((drop) => drop["from"] !== drop.n).length;
+      numbers += events.at(-1)!.n + 1;
     }
     assert.equal(dropped, counts.dropped);
-    assert.equal(counts.stored + counts.dropped, 4 * 102 + 3 + reports);
+    assert.equal(counts.stored + counts.dropped, numbers);
+  });
+
+  test("that is full while an execution runs loses its oldest batches but the first, and says so", async () => {
+    const page = await openRecorder();
+    const server = goDown();
+    const id = executionId();
+    await page.evaluate((id) => {
+      const run = ((globalThis as any).run = (globalThis as any).recorder.startExecution({ name: "much", id }));
+      for (let index = 0; index < 40; index++) run.recordStep({ kind: "tool", name: `step ${index}`, input: "x".repeat(30_000) });
+      // The quota cannot be met at a moment of one's choosing: the browser asks for it now and then only.
+      const { put } = IDBObjectStore.prototype;
+      IDBObjectStore.prototype.put = () => {
+        IDBObjectStore.prototype.put = put;
+        throw new DOMException("full", "QuotaExceededError");
+      };
+    }, id);
+    await page.waitForFunction(() => (globalThis as any).recorder.status.dropped > 0);
+    await page.evaluate(() => (globalThis as any).run.complete());
+    server.comeUp();
+    const counts = await flush(page, 30_000);
+    const events = collector.eventsAndDrops(id);
+    const drops = events.filter((event) => event.t === "drop");
+    assert.deepEqual([events[0]!.t, events.at(-1)!.t, counts.pending, (await status(page)).storage], ["start", "end", 0, "durable"]);
+    assert.deepEqual([...new Set(drops.map((drop) => drop["reason"]))], ["queue_full"]);
+    // One in the place of what it stands for is no event of its own.
+    const own = events.filter((event) => event.t !== "drop" || event["from"] !== event.n);
+    assert.deepEqual([counts.dropped, counts.stored], [drops.reduce((sum, drop) => sum + drop["count"], 0), own.length]);
   });
 });
 

@@ -3,7 +3,7 @@
 use super::line::until;
 use super::outbox::{Entry, Flight};
 use super::outcome::{Outcome, Reply, judge};
-use super::recorder::{Moment, Recorder, Slot, Turn};
+use super::recorder::{Moment, OUTBOX_MAX, Recorder, Slot, Turn};
 use super::shared::Shared;
 use super::writer::Writer;
 use crate::envelope::seal;
@@ -225,6 +225,10 @@ impl Recorder {
         self.sessions.proved();
         let Some(entry) = self.shared.outbox.take(flight.entry) else { return };
         self.shared.journal.forget_batch(&entry);
+        if self.shared.outbox.entries().is_empty() {
+            // The store has room again.
+            self.outbox_max = OUTBOX_MAX;
+        }
         let undecided = entry.batch.undecided();
         let rejected = reply.rejected.min(undecided);
         let tally = &mut self.shared.tally;

@@ -20,7 +20,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Beyond this many bytes of unsent batches something has to go: a recorder must not fill its host's memory.
-const OUTBOX_MAX: usize = 16 << 20;
+pub(super) const OUTBOX_MAX: usize = 16 << 20;
 /// So much is kept however full the store is: if it has no room for that, others have filled it.
 const OUTBOX_MIN: usize = 1 << 18;
 /// An execution whose end is to decide if it is wanted is kept, wanted or not, beyond this many bytes.
@@ -143,7 +143,7 @@ pub struct Recorder {
     pub(super) sessions: Sessions,
     pub(super) pace: Pace,
     pub(super) shared: Shared,
-    outbox_max: usize,
+    pub(super) outbox_max: usize,
 }
 
 /// Whether it is this recorder's turn to send.
@@ -402,7 +402,7 @@ impl Recorder {
         self.outbox_max = OUTBOX_MAX;
     }
 
-    /// The store has no more room: makes do with half of what is kept.
+    /// The store has no more room: makes do with half of what is kept, until nothing is left to be kept.
     pub fn store_is_full(&mut self) {
         self.outbox_max = (self.shared.outbox.bytes() / 2).max(OUTBOX_MIN);
         self.bound_outbox();
@@ -458,8 +458,11 @@ impl Recorder {
                 continue;
             }
             let outbox = &self.shared.outbox;
-            // One that the server may have is dropped last: it would have two fates.
-            let oldest = outbox.next_idle(&Entry::is_unsent).or_else(|| outbox.next_idle(&|_| true));
+            // A writer's first says what it writes to. One that the server may have is dropped last: it would have two fates.
+            let oldest = outbox
+                .next_idle(&|entry| entry.is_unsent() && entry.batch.k != 0)
+                .or_else(|| outbox.next_idle(&Entry::is_unsent))
+                .or_else(|| outbox.next_idle(&|_| true));
             let Some(oldest) = oldest.map(|entry| entry.key) else { return };
             self.drop_batch(oldest, "queue_full");
         }

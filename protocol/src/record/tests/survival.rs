@@ -430,6 +430,48 @@ fn what_may_have_been_sent_keeps_its_contents_when_the_store_is_full_and_the_res
 }
 
 #[test]
+fn a_run_beyond_the_room_loses_its_oldest_batches_but_the_first_and_says_so() {
+    let mut store = Store::new();
+    let mut page = Page::durable("a");
+    page.sign_in(OWNER);
+    let run = page.start();
+    page.save(&mut store);
+    page.recorder.store_is_full();
+    for _ in 0..14 {
+        page.record(run, EventType::Log, &json!({ "body": "e".repeat(40_000) }));
+    }
+    page.end(run, "completed");
+    let sent = page.deliver(&mut store);
+    let events = all_events(&sent);
+    assert_eq!((events[0]["t"].as_str(), sent[1].header["k"].as_u64() > Some(1)), (Some("start"), true));
+    let mut accounted: Vec<u64> = events.iter().map(|event| event["n"].as_u64().unwrap()).collect();
+    for drop in events.iter().filter(|event| event["t"] == "drop") {
+        accounted.extend(drop["from"].as_u64().unwrap()..=drop["to"].as_u64().unwrap());
+    }
+    accounted.sort_unstable();
+    accounted.dedup();
+    let last = events.last().unwrap()["last"].as_u64().unwrap();
+    assert!(accounted.into_iter().eq(0..=last), "each number is there or named by a drop");
+    assert_eq!(page.recorder.counts().stored + page.recorder.counts().dropped, last + 1);
+}
+
+#[test]
+fn a_store_that_was_full_has_room_again_once_everything_was_delivered() {
+    let mut store = Store::new();
+    let mut page = Page::durable("a");
+    page.sign_in(OWNER);
+    page.recorder.store_is_full();
+    let first = page.start();
+    page.end(first, "completed");
+    page.deliver(&mut store);
+    let run = page.start();
+    for _ in 0..14 {
+        page.record(run, EventType::Log, &json!({ "body": "e".repeat(40_000) }));
+    }
+    assert_eq!((page.recorder.counts().stored, page.recorder.counts().dropped), (2, 0));
+}
+
+#[test]
 fn a_store_that_others_have_filled_costs_nothing_that_is_recorded_later() {
     let mut store = Store::new();
     let mut page = Page::durable("a");
