@@ -14,19 +14,19 @@ WHEN length(new.labels) > 65536 AND new.labels <> old.labels
 BEGIN
   UPDATE executions SET
     labels = (
-      SELECT json_group_object(k.key, (
+      SELECT json_group_object(k.key, json((
         SELECT json_group_object(l.key, l.value) FROM json_each(k.value) l
         WHERE l.key IN (new.name, new.agent, new.pipeline, new.user, new.session, new.environment, new.release)
           OR l.key IN (SELECT j.value FROM json_each(new.tags) j)
           OR l.key IN (SELECT j.value FROM json_each(new.models) j)
           OR l.key IN (SELECT j.value FROM json_each(new.tools) j)
-      )) FROM json_each(new.labels) k
+      ))) FROM json_each(new.labels) k
     ),
     step_names = (
-      SELECT json_group_object(k.key, (
+      SELECT json_group_object(k.key, json((
         SELECT json_group_object(l.key, l.value) FROM json_each(k.value) l
         WHERE l.key IN (SELECT substr(j.key, instr(j.key, '|') + 1, 25) FROM json_each(new.step_times) j)
-      )) FROM json_each(new.step_names) k
+      ))) FROM json_each(new.step_names) k
     )
   WHERE project_id = new.project_id AND id = new.id;
 END;

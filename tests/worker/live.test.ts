@@ -92,6 +92,30 @@ test("an event source resumes by the last event's id", async () => {
   again.close();
 });
 
+test("a filter is as long as it is before an address encodes it", async () => {
+  const own = await worker.createProject("prj_live_long", { search: "plain" });
+  const cyrillic = (letters: number) => "\u044f".repeat(letters);
+  // Near the 1,000 bytes that are taken; words become hexadecimal tokens.
+  const words = Array.from({ length: 12 }, () => cyrillic(19)).join(" ");
+  const [user, name] = [cyrillic(128), cyrillic(128)];
+  const asked = { user, name, text: words };
+  assert.equal(Buffer.byteLength(Object.entries(asked).flat().join("")), 991);
+  const follow = (query: Record<string, string>) => LiveReader.socket(worker.url, own.viewerKey, `?${new URLSearchParams(query)}`);
+  const reader = await follow(asked);
+  const send = async (user: string) => {
+    const id = executionId();
+    const events: Event[] = [{ t: "start", n: 0, at: NOW, name, user, input: words }, { t: "end", n: 1, at: NOW + 1, status: "completed", last: 1 }];
+    assert.equal((await worker.api.sendBatch(seal(session(own.secret, own.id, own.kid), body(id, events)))).json.code, "stored");
+    return id;
+  };
+  await send("ann");
+  const id = await send(user);
+  assert.deepEqual(idsOf(await reader.until(1)), [id]);
+  reader.close();
+  const refused = await worker.api.withKey(own.viewerKey).get(`/v1/live?${new URLSearchParams({ ...asked, agent: "planner" })}`);
+  assert.deepEqual([refused.status, refused.json.field], [400, "agent"]);
+});
+
 test("steps carry what they cost by the project's prices", async () => {
   const own = await worker.createProject("prj_live_prices");
   const prices = [{ model: "m1", usd_per_million: { input: 2, output: 10 } }];

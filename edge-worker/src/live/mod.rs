@@ -43,9 +43,8 @@ pub(crate) async fn follow(request: &Request, call: &Call) -> Outcome<Reply> {
     let question = asked.query().unwrap_or_default().to_owned();
     let ends_at = call.now + CONNECTION_MS;
     let expression = text::expression(call, &reader.project, query.list.text.as_ref()).await?;
-    let mut subscription =
-        Subscription::new(reader.project.to_string(), reader.actor, question, next, ends_at);
-    subscription.finds_words(expression)?;
+    let subscription =
+        Subscription::new(reader.project.to_string(), reader.actor, question, expression, next, ends_at);
     let headers = Headers::new();
     let doing = "following a project";
     let text = serde_json::to_string(&subscription).doing(doing)?;

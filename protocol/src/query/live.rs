@@ -19,7 +19,8 @@ const MARK_BYTES: usize = 400_000;
 const MARKS_MAX: usize = 10;
 /// A reader that takes nothing for this long is too slow, in milliseconds.
 const STALLED_MS_MAX: u64 = 10_000;
-/// Longest question that is remembered with a connection, in bytes.
+/// Longest question that is taken, in bytes before an address encodes it: with what finds its words it is up to
+/// 6 kB of what is remembered with the connection.
 const QUESTION_MAX: usize = 1_000;
 
 /// `GET /v1/live`.
@@ -79,8 +80,8 @@ pub struct Subscription {
     pub ends_at: u64,
     /// Messages and bytes sent after the last mark.
     unmarked: (u32, usize),
-    /// Cursors of every hundredth message, until the reader says that it has come so far. Not of every message: what is
-    /// remembered with a socket is 2 KiB at most.
+    /// Cursors of every hundredth message, until the reader says that it has come so far. Not of every message: each is
+    /// remembered with the socket.
     marks: Vec<u64>,
     /// Since when there is no room, Unix ms.
     stalled_since: Option<u64>,
@@ -90,12 +91,19 @@ pub struct Subscription {
 
 impl Subscription {
     /// Of a reader that is to be sent `next` first, and goes at `ends_at` (Unix ms) at the latest.
-    pub fn new(project: String, key: String, question: String, next: u64, ends_at: u64) -> Self {
+    pub fn new(
+        project: String,
+        key: String,
+        question: String,
+        expression: Option<String>,
+        next: u64,
+        ends_at: u64,
+    ) -> Self {
         Self {
             project,
             key,
             question,
-            expression: None,
+            expression,
             next,
             ends_at,
             unmarked: (0, 0),
@@ -103,16 +111,6 @@ impl Subscription {
             stalled_since: None,
             is_over: false,
         }
-    }
-
-    /// Of a question with words: what finds them. Refused if it is longer than can be remembered.
-    pub fn finds_words(&mut self, expression: Option<String>) -> Result<(), Problem> {
-        let bytes = expression.as_ref().map_or(0, String::len);
-        if self.question.len() + bytes > QUESTION_MAX {
-            return Err(invalid("text", "The filters are too long; fewer or shorter words are taken."));
-        }
-        self.expression = expression;
-        Ok(())
     }
 
     /// Whether its time is over.
@@ -203,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_reader_has_room_for_a_thousand_messages_and_more_as_it_acknowledges() {
-        let mut reader = Subscription::new("p".into(), "k".into(), String::new(), 0, 10);
+        let mut reader = Subscription::new("p".into(), "k".into(), String::new(), None, 0, 10);
         for cursor in 0..1_000 {
             assert!(reader.has_room(), "{cursor}");
             reader.sent(cursor, 4_000);
@@ -224,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_reader_without_room_for_ten_seconds_is_too_slow_until_it_was_told() {
-        let mut reader = Subscription::new("p".into(), "k".into(), String::new(), 0, u64::MAX);
+        let mut reader = Subscription::new("p".into(), "k".into(), String::new(), None, 0, u64::MAX);
         reader.stall(5);
         assert_eq!((reader.is_too_slow(10_004), reader.is_too_slow(10_005)), (false, true));
         reader.end();

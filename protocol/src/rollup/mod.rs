@@ -3,7 +3,7 @@
 //! A [`Rollup`] is what one batch adds. Adding does not depend on the order of arrival: counts add,
 //! money is whole nano-dollars, the start is a minimum, among several `start`s the earliest wins and
 //! among several `end`s one not written by an adopter, then the latest, then the larger digest; capped
-//! sets keep their smallest members. The store merges the same way in SQL (`executions/merge.sql` of
+//! sets keep their smallest members. The store merges the same way in SQL (`storage/merge_rollup.sql` of
 //! the worker); [`Rollup::merge`] is the reference that verification compares with.
 
 mod step_times;

@@ -1,11 +1,6 @@
--- Values of the facet ?7 (session or user), by their newest execution in the window, before the keyset (?4, ?5): the
--- next ?6 executions are looked at, until there are ?8 values, and each value is given where its newest one stands. In the order of
--- the index, so that it ends with the last value.
-WITH last AS MATERIALIZED (
-  SELECT started_at, id FROM executions
-  WHERE project_id = ?1 AND started_at >= ?2 AND started_at < ?3 AND (started_at, id) < (?4, ?5)
-  ORDER BY started_at DESC, id DESC LIMIT 1 OFFSET ?6 - 1
-)
+-- Values of the facet ?7 (session or user), by their newest execution in the window, before the keyset (?4, ?5): the next ?6
+-- executions are looked at, as far as `last` (frontier_by_start.sql), until there are ?8 values, and each value is given where its
+-- newest one stands. In the order of the index, so that it ends with the last value.
 SELECT iif(?7 = 'session', e.session, e.user) AS value, e.started_at AS last_at, e.id AS last_id
 FROM executions e INDEXED BY executions_for_stats
 WHERE e.project_id = ?1 AND e.started_at >= ifnull((SELECT started_at FROM last), ?2) AND e.started_at < ?3

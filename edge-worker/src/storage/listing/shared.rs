@@ -8,6 +8,14 @@ use serde::Deserialize;
 use stepseal_protocol::query::{Position, Window};
 use worker::Env;
 
+/// Values by their newest execution, as far as a page by start looks.
+const BY_LAST_USE: &str = concat!(
+    "WITH last(started_at, id) AS MATERIALIZED (\n",
+    include_str!("frontier_by_start.sql"),
+    ")\n",
+    include_str!("by_last_use.sql")
+);
+
 /// Executions that the sums of one value cover, at most: the newest.
 pub(crate) const SUMMED_MAX: u64 = 200;
 
@@ -72,7 +80,7 @@ pub(crate) async fn shared(
     let mut values = scan();
     values.extend([Bind::Text(facet), Bind::Number(limit as u64 + 1)]);
     let statements = vec![
-        bind(&database, include_str!("by_last_use.sql"), &values).doing(doing)?,
+        bind(&database, BY_LAST_USE, &values).doing(doing)?,
         bind(&database, include_str!("frontier_by_start.sql"), &scan()).doing(doing)?,
     ];
     let results = database.batch(statements).await.storing(doing)?;
