@@ -11,6 +11,7 @@ use super::{labels, text};
 use crate::call::Call;
 use crate::failure::{Doing, Fault, Outcome};
 use serde::Deserialize;
+use std::borrow::Cow;
 use stepseal_protocol::at_rest::labels::LabelIndex;
 use stepseal_protocol::ids::ProjectId;
 use stepseal_protocol::query::{DAY_MS, Filter, ListQuery, Position, Sort, Window};
@@ -180,15 +181,40 @@ impl<'a> Scan<'a> {
 }
 
 macro_rules! page_sql {
-    ($source:literal, $facets:literal, $order:literal) => {
-        concat!(
-            include_str!("columns.sql"),
-            include_str!($source),
-            include_str!($facets),
-            include_str!("passes.sql"),
-            include_str!($order)
-        )
+    ($($part:literal),+) => {
+        concat!(include_str!("columns.sql"), $(include_str!($part)),+)
     };
+}
+
+/// A page's question for each way to find its rows.
+const BY_TEXT: &str = page_sql!("page_by_text.sql", "passes_by_row.sql", "passes.sql", "newest_first.sql");
+const BY_START: &str =
+    page_sql!("page_by_start.sql", "passes_by_index.sql", "passes.sql", "newest_first.sql");
+const BY_FACET: &str =
+    page_sql!("page_by_facet.sql", "passes_by_index.sql", "passes.sql", "newest_first.sql");
+const BY_KEY: &str = page_sql!(
+    "page_by_key.sql",
+    "passes_by_index.sql",
+    "end_of_days.sql",
+    "passes.sql",
+    "most_of_key_first.sql"
+);
+
+/// What a list is sorted by, as its index has it (migration 0013); none by start.
+const fn key_of(sort: Sort) -> Option<&'static str> {
+    match sort {
+        Sort::Start => None,
+        Sort::Duration => Some("max(ended_at - started_at, 0)"),
+        Sort::Cost => Some("cost_nano_usd"),
+        Sort::Tokens => {
+            Some("input_tokens + cache_read_tokens + cache_write_tokens + output_tokens + reasoning_tokens")
+        }
+    }
+}
+
+/// A question that is the same for each such key.
+fn by_key(sql: &'static str, sort: Sort) -> Cow<'static, str> {
+    key_of(sort).map_or(sql.into(), |key| sql.replace("$key", key).into())
 }
 
 fn page_statement(
@@ -204,26 +230,24 @@ fn page_statement(
     let mut values = Vec::from(scan.bounds());
     values.extend(passing(&query.filter, &facets));
     values.push(Bind::Number(u64::from(query.page.limit) + 1));
-    let sql = match (query.sort, &scan.leading) {
+    // Numbers are compared where they are read first: in the index by start, or else in the row.
+    let (sql, numbers_of) = match (query.sort, &scan.leading) {
         (Sort::Start, None) if let Some(expression) = scan.expression => {
             values.push(Bind::Text(expression));
-            page_sql!("page_by_text.sql", "passes_by_row.sql", "newest_first.sql")
+            (BY_TEXT, "e")
         }
-        (Sort::Start, None) => page_sql!("page_by_start.sql", "passes_by_index.sql", "newest_first.sql"),
+        (Sort::Start, None) => (BY_START, "s"),
         (Sort::Start, Some((facet, value))) => {
             values.extend([Bind::Text(facet), Bind::Text(value)]);
-            page_sql!("page_by_facet.sql", "passes_by_index.sql", "newest_first.sql")
+            (BY_FACET, "e")
         }
-        (Sort::Duration, _) => {
-            page_sql!("page_by_duration.sql", "passes_by_row.sql", "most_duration_first.sql")
+        (Sort::Duration | Sort::Cost | Sort::Tokens, _) => {
+            values.push(Bind::Text(&scan.days));
+            (BY_KEY, "e")
         }
-        (Sort::Cost, _) => page_sql!("page_by_cost.sql", "passes_by_row.sql", "most_cost_first.sql"),
-        (Sort::Tokens, _) => page_sql!("page_by_tokens.sql", "passes_by_row.sql", "most_tokens_first.sql"),
     };
-    if query.sort != Sort::Start {
-        values.push(Bind::Text(&scan.days));
-    }
-    Ok(bind(database, sql, &values).doing("binding a list")?)
+    let sql = by_key(sql, query.sort).replace("$of", numbers_of);
+    Ok(bind(database, &sql, &values).doing("binding a list")?)
 }
 
 /// What the rest of the question binds, from ?7 on.
@@ -246,9 +270,7 @@ fn frontier(database: &D1Database, sort: Sort, scan: &Scan<'_>) -> Outcome<D1Pre
         (Sort::Start, None) if scan.expression.is_some() => include_str!("frontier_by_text.sql"),
         (Sort::Start, None) => include_str!("frontier_by_start.sql"),
         (Sort::Start, Some(_)) => include_str!("frontier_by_facet.sql"),
-        (Sort::Duration, _) => include_str!("frontier_by_duration.sql"),
-        (Sort::Cost, _) => include_str!("frontier_by_cost.sql"),
-        (Sort::Tokens, _) => include_str!("frontier_by_tokens.sql"),
+        (Sort::Duration | Sort::Cost | Sort::Tokens, _) => include_str!("frontier_by_key.sql"),
     };
     let mut values = Vec::from(scan.bounds());
     if sort == Sort::Start {
@@ -258,5 +280,5 @@ fn frontier(database: &D1Database, sort: Sort, scan: &Scan<'_>) -> Outcome<D1Pre
         // The days stand for the window.
         values.splice(1..3, [Bind::Text(&scan.days)]);
     }
-    Ok(bind(database, sql, &values).doing("binding a list's frontier")?)
+    Ok(bind(database, &by_key(sql, sort), &values).doing("binding a list's frontier")?)
 }

@@ -1,1 +1,0 @@
-ORDER BY e.duration_ms DESC, e.id DESC LIMIT ?16

@@ -1,0 +1,1 @@
+ORDER BY $key DESC, e.id DESC LIMIT ?16

@@ -1,1 +1,0 @@
-ORDER BY e.tokens DESC, e.id DESC LIMIT ?16
