@@ -10,7 +10,7 @@ use worker::{Date, Headers, Response, console_error};
 /// How a route's replies look beside their content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Surface {
-    /// Ingest and minting: any page may read the reply (PROTOCOL.md: it must learn why it was refused),
+    /// Ingest and minting: any page may read the reply (SPEC.md, section 7: it must learn why it was refused),
     /// and every reply carries `server_time`.
     Ingest,
     /// Everything else: our own pages, and those of a project's origins (`access::cross_origin`).

@@ -1,4 +1,4 @@
-//! Every number that bounds the wire (SPEC.md, "Limits").
+//! Every number that bounds the wire (SPEC.md, sections 2 to 5).
 
 /// Longest first line of a sealed batch, line break included, in bytes.
 pub const ENVELOPE_LINE_MAX: usize = 1_024;

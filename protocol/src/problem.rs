@@ -83,8 +83,6 @@ codes! {
     ChallengeFailed = "challenge_failed", 403, "The challenge was not solved";
     /// The request's Origin is not on the project's allow-list.
     OriginNotAllowed = "origin_not_allowed", 403, "The origin is not allowed";
-    /// The session's scope does not cover the route.
-    ScopeInsufficient = "scope_insufficient", 403, "The session's scope does not cover this";
     /// A request that rides on a browser's cookie without proof that our own page made it.
     CrossSiteRequest = "cross_site_request", 403, "The request was not made by this site's own page";
     /// The credential's role does not cover the route.

@@ -50,8 +50,8 @@ gets NDJSON.
 The verifier key is at GET /v1/checkpoints/key, the last checkpoint at GET /v1/checkpoints/latest: keep both
 where the server's operator cannot change them.
 
-Exit codes: 0 done or verified, 1 tampered or incomplete, or lines of an import refused, 2 not used as above or not reachable,
-3 refused by the server, 130 interrupted.`;
+Exit codes: 0 done or verified, 1 not verified (tampered, incomplete, deleted, its key gone) or lines of an import
+refused, 2 not used as above or not reachable, 3 refused by the server, 130 interrupted.`;
 
 const FILTERS = [
   "status", "name", "agent", "pipeline", "user", "session", "environment", "release", "tag", "model", "tool", "error", "completeness", "min-duration-ms",

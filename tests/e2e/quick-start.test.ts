@@ -131,7 +131,6 @@ describe("README's quick start", () => {
     assert.ok(script.includes("http://127.0.0.1:8787") && script.includes("stepseal_pub_…"));
     writeFileSync(join(app, "main.js"), script.replace("http://127.0.0.1:8787", dev.url).replace("stepseal_pub_…", dev.publishable_key));
     writeFileSync(join(app, "index.html"), readmeFile("index.html"));
-    writeFileSync(join(app, "vite.config.js"), readmeFile("vite.config.js"));
     start("npx", ["vite", "--port", String(sitePort), "--strictPort"], app);
     await eventually("vite", async () => (await fetch(site)).ok || undefined);
 

@@ -272,7 +272,6 @@ const BATCH_REFUSALS: &[Code] = &[
     Code::TimestampOutsideWindow,
     Code::KeyRetired,
     Code::OriginMismatch,
-    Code::ScopeInsufficient,
     Code::ProjectUnknown,
     Code::ProjectPaused,
     Code::SessionDenied,
@@ -285,6 +284,8 @@ const BATCH_REFUSALS: &[Code] = &[
     Code::BudgetExhausted,
 ];
 const PAGE_REFUSALS: &[Code] = &[Code::ParameterUnknown, Code::ParameterInvalid, Code::CursorInvalid];
+const VERIFY_REFUSALS: &[Code] =
+    &[Code::ParameterUnknown, Code::ParameterInvalid, Code::CursorInvalid, Code::ExecutionNotFound];
 const EXECUTION_REFUSALS: &[Code] = &[
     Code::ParameterUnknown,
     Code::ParameterInvalid,
@@ -441,10 +442,10 @@ pub(super) const ROUTES: &[Route] = &[
         "GET",
         "/v1/executions/{execution}/verify",
         Reader,
-        "Says whether an execution is untouched and whole.",
+        "Says whether an execution is untouched and whole; a deleted one has the verdict `deleted`.",
     ).replies("Verification")
     .query(PAGE)
-    .refusals(EXECUTION_REFUSALS),
+    .refusals(VERIFY_REFUSALS),
     route(
         Op::ShowMetrics,
         "GET",
