@@ -97,15 +97,15 @@ describe("deleting a person's data", () => {
   test("takes all of a user's executions, in slices, and nobody else's", async () => {
     const project = await worker.createProject("prj_users");
     const admin = worker.api.withKey(project.adminKey);
-    for (let count = 0; count < 30; count++) await store(project, { user: "eve" });
+    for (let count = 0; count < 60; count++) await store(project, { user: "eve" });
     for (let count = 0; count < 3; count++) await store(project, { user: "bob" });
-    assert.deepEqual(await leftOf(project), { segments: 66, executions: 33, bodies: 33 });
+    assert.deepEqual(await leftOf(project), { segments: 126, executions: 63, bodies: 63 });
     const ordered = await admin.request("POST", "/v1/project/deletions", '{"user":"eve"}');
     assert.deepEqual([ordered.status, ordered.json.deletion.kind, ordered.json.deletion.executions, ordered.json.deletion.finished_at], [202, "user", 25, null]);
     await worker.runChores();
     assert.deepEqual(await leftOf(project), { segments: 6, executions: 3, bodies: 3 });
     const { json } = await admin.get("/v1/project/deletions");
-    assert.deepEqual(json.deletions.map(({ id, executions }: any) => [id, executions]), [[ordered.json.deletion.id, 30]]);
+    assert.deepEqual(json.deletions.map(({ id, executions }: any) => [id, executions]), [[ordered.json.deletion.id, 60]]);
     assert.ok(json.deletions[0].finished_at > 0);
     assert.ok(!JSON.stringify([await select("SELECT * FROM deletions"), (await admin.get("/v1/audit")).json]).includes("eve"));
     assert.deepEqual(statusAndCode(await admin.request("POST", "/v1/project/deletions", "{}")), [400, "request_malformed"]);
@@ -169,6 +169,18 @@ describe("retention", () => {
     const { json } = await admin.get("/v1/audit?action=retention.apply");
     assert.deepEqual(json.entries.map(({ actor, details }: any) => [actor, details]), [["system", { executions: 2, days: 7 }]]);
     assert.deepEqual(statusAndCode(await send(project, old.batches[0]!)), [410, "execution_deleted"]);
+  });
+
+  test("takes everything that is over in one run, and no more than that", async () => {
+    const project = await worker.createProject("prj_expired", { retention_days: 7 });
+    for (let count = 0; count < 120; count++) await store(project);
+    await select("UPDATE executions SET started_at = ?2, updated_at = ?2 WHERE project_id = ?1", project.id, Date.now() - 8 * DAY_MS);
+    const { x } = await store(project);
+    await worker.runChores();
+    assert.deepEqual(await select("SELECT id FROM executions WHERE project_id = ?1", project.id), [{ id: x }]);
+    assert.deepEqual(await leftOf(project), { segments: 2, executions: 1, bodies: 1 });
+    const { json } = await worker.api.withKey(project.adminKey).get("/v1/audit?action=retention.apply");
+    assert.equal(json.entries.reduce((sum: number, { details }: any) => sum + details.executions, 0), 120);
   });
 
   test("is 90 days for a new project; 0 keeps; too much is refused", async () => {

@@ -24,7 +24,7 @@ pub(super) async fn run(env: &Env, now: u64) -> Outcome<()> {
         // A log that cannot be signed, because somebody took a leaf away, must not keep the others from it.
         match sign(env, project, left, now).await {
             Ok(signed) => left -= signed,
-            Err(failure) => super::log(CHORE, Err(failure)),
+            Err(failure) => super::log(CHORE, Err::<(), _>(failure)),
         }
         last = Some(project.id.as_str());
         if left == 0 {

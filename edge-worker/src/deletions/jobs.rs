@@ -57,12 +57,13 @@ pub(super) async fn list(env: &Env, project: &str) -> Outcome<Vec<Deletion>> {
     Ok(statement.all().await.storing(doing)?.results().doing(doing)?)
 }
 
-/// Advances up to `most` deletions that are not finished.
-pub(crate) async fn advance_open(env: &Env, most: u32, now: u64) -> Outcome<()> {
+/// Advances up to `most` deletions that are not finished. Says whether any has more to delete.
+pub(crate) async fn advance_open(env: &Env, most: u32, now: u64) -> Outcome<bool> {
+    let mut more = false;
     for mut job in open(env, most).await? {
-        advance(env, &mut job, now).await?;
+        more |= advance(env, &mut job, now).await?;
     }
-    Ok(())
+    Ok(more)
 }
 
 async fn open(env: &Env, most: u32) -> Outcome<Vec<Deletion>> {
@@ -72,8 +73,9 @@ async fn open(env: &Env, most: u32) -> Outcome<Vec<Deletion>> {
     Ok(statement.all().await.storing(doing)?.results().doing(doing)?)
 }
 
-/// Deletes a slice. Safe to repeat, and to run twice at once: what is gone already counts for nothing.
-pub(super) async fn advance(env: &Env, job: &mut Deletion, now: u64) -> Outcome<()> {
+/// Deletes a slice, and says whether there may be more. Safe to repeat, and to run twice at once: what is gone already counts for
+/// nothing.
+pub(super) async fn advance(env: &Env, job: &mut Deletion, now: u64) -> Outcome<bool> {
     let project = job.project_id.as_str();
     let had_keys = destroy_keys(env, job).await?;
     let ids = match job.kind {
@@ -95,7 +97,8 @@ pub(super) async fn advance(env: &Env, job: &mut Deletion, now: u64) -> Outcome<
         job.finished_at = Some(now);
     }
     job.executions += deleted;
-    note_progress(env, job, deleted).await
+    note_progress(env, job, deleted).await?;
+    Ok(!nothing_left)
 }
 
 /// Keys of subjects go before anything else: with them the contents are gone wherever a copy of them lies. Whether

@@ -1,1 +1,1 @@
-SELECT id FROM executions WHERE project_id = ?1 AND user = ?2 LIMIT ?3
+SELECT execution_id AS id FROM execution_facets WHERE project_id = ?1 AND facet = 'user' AND value = ?2 LIMIT ?3
