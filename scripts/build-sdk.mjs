@@ -24,7 +24,7 @@ const ENTRIES = {
 };
 
 /** Properties that only the SDK's own modules see and whose names nobody else has: they are shortened. */
-const INTERNAL = /^(raw|retry_after_ms|forget|note|save|lost|apply|ask|pass|scan|watch|sampled|renewable|round_trip_ms|pump|counts|stepStarted|stepEnded|isAwaited|takeTurn|yieldTurn|comeBack|signedIn|announce|soFar|startedAt|setNote|queues|endOfString|maxEvents|maxBytes|maxWaitMs|spill)$/;
+const INTERNAL = /^(sdk_\w+|raw|retry_after_ms|forget|note|save|lost|ask|pass|scan|watch|sampled|renewable|round_trip_ms|pump|counts|stepStarted|stepEnded|isAwaited|takeTurn|yieldTurn|comeBack|signedIn|announce|soFar|startedAt|setNote|queues|endOfString|maxEvents|maxBytes|maxWaitMs|spill)$/;
 
 /** SHA-256 as a loop: a quarter of the unrolled one's size. Only here, so that the worker keeps the faster one. Nothing
  * here recurses, so that a page need not give a megabyte for a stack. */
@@ -38,6 +38,9 @@ const ANEW = ["--flatten", "--rereloop", "-Oz", "-Oz"];
 /** Found by trying: flattening first and looping anew saves 2 % of brotli, once more 55 bytes. Nothing lies below address 1024: the stack does, and it never gets there. */
 const WASM_PASSES = ["--low-memory-unused", ...ANEW, "--converge", "--reorder-functions", ...ANEW, "--reorder-locals", "--reorder-functions"];
 
+/** Capitals first: properties have the others. */
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
 /** The package must not grow beyond this, in bytes of brotli: code and wasm together. */
 const BUDGET = 25_000;
 
@@ -45,23 +48,48 @@ const BUDGET = 25_000;
 export async function buildSdk(tools) {
   rmSync(PACKAGE, { recursive: true, force: true });
   mkdirSync(PACKAGE, { recursive: true });
-  await compileWasm(tools);
-  await bundleFace();
+  const names = await compileWasm(tools);
+  await bundleFace(names);
   await reportSize();
 }
 
+/** Gives the short names of the wasm's exports. */
 async function compileWasm({ wasmEnv }) {
   const advice = "read the compiler's message above; after fixing it, run `npm run build -- sdk`.";
   const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
   const env = { ...wasmEnv, RUSTFLAGS: `${wasmEnv.RUSTFLAGS ?? ""} ${RUST_FLAGS}`.trim() };
   await runLogged("Compiling stepseal-sdk", "cargo", ["build", "--profile", PROFILE, "-p", "stepseal-sdk", "--target", WASM_TARGET], { log: "build-sdk-cargo", env, advice });
   const compiled = join(target, WASM_TARGET, PROFILE, "stepseal_sdk.wasm");
+  const names = await shortenExports(compiled, WASM);
   const strip = ["--strip-debug", "--strip-producers", "--strip-target-features"];
-  await runLogged("wasm-opt", findNode(), [packageCommand("binaryen", "wasm-opt"), ...WASM_PASSES, ...WASM_FEATURES, ...strip, compiled, "-o", WASM], { log: "build-sdk-wasm-opt" });
+  await runLogged("wasm-opt", findNode(), [packageCommand("binaryen", "wasm-opt"), ...WASM_PASSES, ...WASM_FEATURES, ...strip, WASM, "-o", WASM], { log: "build-sdk-wasm-opt" });
+  return names;
 }
 
-async function bundleFace() {
-  for (const name of Object.keys(ENTRIES)) await bundle(name);
+/**
+ * Gives exports that begin with `sdk_`, and the memory, one letter each, and leaves out what the linker exports beside them. Gives
+ * the letters by name.
+ */
+async function shortenExports(from, to) {
+  // Loaded here: this module is imported before the dependencies are installed.
+  const { default: binaryen } = await import("binaryen");
+  const module = binaryen.readBinary(readFileSync(from));
+  const exports = Array.from({ length: module.getNumExports() }, (_, index) => binaryen.getExportInfo(module.getExportByIndex(index)));
+  /** @type {Record<string, string>} */
+  const names = {};
+  for (const { name, value } of exports) {
+    module.removeExport(name);
+    if (name !== "memory" && !name.startsWith("sdk_")) continue;
+    const short = LETTERS[Object.keys(names).length];
+    if (name === "memory") module.addMemoryExport(value, (names["sdk_memory"] = short));
+    else module.addFunctionExport(value, (names[name] = short));
+  }
+  writeFileSync(to, module.emitBinary());
+  return names;
+}
+
+async function bundleFace(exportNames) {
+  for (const name of Object.keys(ENTRIES)) await bundle(name, exportNames);
   const declarations = ["--noEmit", "false", "--emitDeclarationOnly", "--outDir", PACKAGE];
   await runLogged("tsc", findNode(), [packageCommand("typescript", "tsc"), "-p", join(CRATE, "js"), ...declarations], { log: "build-sdk-tsc" });
   removeUnreached(["index.d.ts", "server.d.ts", "redaction/entry.d.ts"]);
@@ -72,8 +100,11 @@ async function bundleFace() {
   if (existsSync(join(ROOT, "LICENSE"))) copyFileSync(join(ROOT, "LICENSE"), join(PACKAGE, "LICENSE"));
 }
 
-/** @param {string} name of {@link ENTRIES} */
-async function bundle(name) {
+/**
+ * @param {string} name of {@link ENTRIES}
+ * @param {Record<string, string>} exportNames
+ */
+async function bundle(name, exportNames) {
   // Loaded here: this module is imported before the dependencies are installed.
   const { build } = await import("esbuild");
   const { source, wasm } = ENTRIES[name];
@@ -95,6 +126,7 @@ async function bundle(name) {
     plugins: [pickWasm],
     minify: true,
     mangleProps: INTERNAL,
+    mangleCache: { ...exportNames },
     write: false,
     logLevel: "silent",
   }).catch(fail);

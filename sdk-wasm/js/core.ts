@@ -3,40 +3,40 @@
 import { defaultWasm, openWasm } from "./default-wasm.js";
 import type { Counts, WasmSource } from "./types.js";
 
-/** The exports of sdk-wasm/src/exports.rs. */
+/** The exports of sdk-wasm/src/exports.rs, and the memory. The build shortens their names here and there (scripts/build-sdk.mjs). */
 interface Exports {
-  memory: WebAssembly.Memory;
-  input(len: number): number;
-  output(): number;
-  output_len(): number;
-  time(now: number, wall: number): void;
-  start(len: number, eventsMax: number, bytesMax: number, waitMaxMs: number, host: number, rate: number): void;
-  open(len: number, role: number): number;
-  held(handle: number): number;
-  decide(handle: number, isWanted: boolean): void;
-  leave(handle: number): void;
-  purge(len: number): void;
-  store(condition: number): void;
-  changes(): number;
-  saved(transaction: number): void;
-  adopt(len: number): number;
-  restore(keyLen: number, len: number): void;
-  drained(queue: number): number;
-  abandon(queue: number): void;
-  hand_over(len: number): void;
-  turn(isTaken: boolean): void;
-  hold(ms: number): void;
-  presume_owner(len: number): void;
-  record(handle: number, event: number, len: number): number;
-  flush(): number;
-  settled(mark: number): number;
-  session(len: number, expiresAt: number, serverTime: number): number;
-  renewal_failed(): void;
-  next(): number;
-  next_at_exit(): number;
-  attempt(): number;
-  seal(attempt: number, len: number): number;
-  settle(
+  sdk_memory: WebAssembly.Memory;
+  sdk_input(len: number): number;
+  sdk_output(): number;
+  sdk_output_len(): number;
+  sdk_time(now: number, wall: number): void;
+  sdk_start(len: number, eventsMax: number, bytesMax: number, waitMaxMs: number, host: number, rate: number): void;
+  sdk_open(len: number, role: number): number;
+  sdk_held(handle: number): number;
+  sdk_decide(handle: number, isWanted: boolean): void;
+  sdk_leave(handle: number): void;
+  sdk_purge(len: number): void;
+  sdk_store(condition: number): void;
+  sdk_changes(): number;
+  sdk_saved(transaction: number): void;
+  sdk_adopt(len: number): number;
+  sdk_restore(keyLen: number, len: number): void;
+  sdk_drained(queue: number): number;
+  sdk_abandon(queue: number): void;
+  sdk_hand_over(len: number): void;
+  sdk_turn(isTaken: boolean): void;
+  sdk_hold(ms: number): void;
+  sdk_presume_owner(len: number): void;
+  sdk_record(handle: number, event: number, len: number): number;
+  sdk_flush(): number;
+  sdk_settled(mark: number): number;
+  sdk_session(len: number, expiresAt: number, serverTime: number): number;
+  sdk_renewal_failed(): void;
+  sdk_next(): number;
+  sdk_next_at_exit(): number;
+  sdk_attempt(): number;
+  sdk_seal(attempt: number, len: number): number;
+  sdk_settle(
     attempt: number,
     len: number,
     status: number,
@@ -45,16 +45,16 @@ interface Exports {
     rejected: number,
     roundTrip: number,
   ): void;
-  fates(): void;
+  sdk_fates(): void;
 }
 
-/** What `next` answers beside a time to wait. */
+/** What `sdk_next` answers beside a time to wait. */
 export const SEND = -1;
 export const RENEW_SESSION = -2;
 export const TAKE_TURN = -4;
 export const YIELD_TURN = -5;
 
-/** What the host is, as bits of `start`. */
+/** What the host is, as bits of `sdk_start`. */
 export const HOST = { isPage: 1, renews: 2, stores: 4, keepsFailures: 8 } as const;
 
 /** What a writer is to its execution: who begins it, who goes on where another has ended, who writes beside others. */
@@ -116,17 +116,17 @@ export class Core {
 
   /** Tells what time it is until the next call. */
   time(): void {
-    this.raw.time(performance.now(), Date.now());
+    this.raw.sdk_time(performance.now(), Date.now());
   }
 
   start({ queue, maxEvents, maxBytes, maxWaitMs, host, rate }: CoreOptions): void {
     const len = this.pass(queue, crypto.getRandomValues(new Uint8Array(SECRET_LEN)));
-    this.raw.start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
+    this.raw.sdk_start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
   }
 
   /** What the store shall change, and the number under which it is saved. */
   changes(): [transaction: number, changes: Change[]] | undefined {
-    const transaction = this.raw.changes();
+    const transaction = this.raw.sdk_changes();
     if (!transaction) return undefined;
     const bytes = this.#output();
     const view = new DataView(bytes.buffer);
@@ -144,35 +144,35 @@ export class Core {
 
   /** Takes over a queue with its entries, in the order of their keys; gives its number. */
   adopt(queue: string, entries: [key: string, value: Uint8Array][]): number {
-    const number = this.raw.adopt(this.pass(queue));
-    for (const [key, value] of entries) this.raw.restore(key.length, this.pass(key + decode(value)));
+    const number = this.raw.sdk_adopt(this.pass(queue));
+    for (const [key, value] of entries) this.raw.sdk_restore(key.length, this.pass(key + decode(value)));
     return number;
   }
 
   /** Whether the session can be used. */
   session(token: string, key: string, owners: string, expiresAt: number, serverTime: number): boolean {
     const secret = Uint8Array.from(atob(key), (unit) => unit.charCodeAt(0));
-    return secret.length === SECRET_LEN && this.raw.session(this.pass(`${token}\n${owners}`, secret), expiresAt, serverTime) !== 0;
+    return secret.length === SECRET_LEN && this.raw.sdk_session(this.pass(`${token}\n${owners}`, secret), expiresAt, serverTime) !== 0;
   }
 
-  /** Takes over the attempt that `next` or `next_at_exit` has made ready. */
+  /** Takes over the attempt that `sdk_next` or `sdk_next_at_exit` has made ready. */
   attempt(): Attempt {
-    const attempt = this.raw.attempt();
+    const attempt = this.raw.sdk_attempt();
     return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, body: this.#output() };
   }
 
   /** The request of an attempt, whose body may have been packed, if it can still be sent. */
   seal(attempt: number, body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
-    return this.raw.seal(attempt, this.pass("", body)) ? this.#output() : undefined;
+    return this.raw.sdk_seal(attempt, this.pass("", body)) ? this.#output() : undefined;
   }
 
   settle(attempt: number, reply: Reply): void {
     const len = this.pass([reply.code, ...reply.reasons].join("\n"));
-    this.raw.settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
+    this.raw.sdk_settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
   }
 
   fates(): Counts {
-    this.raw.fates();
+    this.raw.sdk_fates();
     const [stored, rejected, dropped, pending, ...lines] = decode(this.#output()).split("\n");
     const reasons = lines.filter(Boolean).map((line) => [line.slice(line.indexOf(" ") + 1), parseInt(line)]);
     return { stored: +stored!, rejected: +rejected!, dropped: +dropped!, pending: +pending!, reasons: Object.fromEntries(reasons) };
@@ -184,8 +184,8 @@ export class Core {
     // A UTF-16 unit takes at most three bytes.
     const room = secret.length + text.length * 3;
     // First, because it may move the memory.
-    const at = this.raw.input(room);
-    const into = new Uint8Array(this.raw.memory.buffer, at, room);
+    const at = this.raw.sdk_input(room);
+    const into = new Uint8Array(this.raw.sdk_memory.buffer, at, room);
     into.set(secret);
     return secret.length + this.#encoder.encodeInto(text, into.subarray(secret.length)).written;
   }
@@ -193,8 +193,8 @@ export class Core {
   /** What the last call has made. */
   #output(): Uint8Array<ArrayBuffer> {
     const { raw } = this;
-    const at = raw.output();
-    return new Uint8Array(raw.memory.buffer as ArrayBuffer).slice(at, at + raw.output_len());
+    const at = raw.sdk_output();
+    return new Uint8Array(raw.sdk_memory.buffer as ArrayBuffer).slice(at, at + raw.sdk_output_len());
   }
 }
 

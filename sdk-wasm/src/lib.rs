@@ -3,7 +3,7 @@
 //! Nothing is decided here. The TypeScript face (`js/`) owns clock, randomness, network and timers; it passes in
 //! what it sees, and each export reaches one function of the recorder.
 //!
-//! The boundary is plain: numbers are arguments, texts are written into [`exports::input`] before the call that
+//! The boundary is plain: numbers are arguments, texts are written into [`exports::sdk_input`] before the call that
 //! reads them, and what comes back is read from memory after it. The module imports nothing, so there is no
 //! generated glue (`ARCHITECTURE.md`, "Decisions").
 //!

@@ -13,7 +13,7 @@ pub(crate) struct State {
     pub(crate) input: Vec<u8>,
     /// What JavaScript reads after the last call.
     pub(crate) output: Vec<u8>,
-    /// The attempt handed out last; see [`crate::exports::attempt`].
+    /// The attempt handed out last; see [`crate::exports::sdk_attempt`].
     pub(crate) attempt: u32,
     /// When it is.
     pub(crate) now: Moment,
