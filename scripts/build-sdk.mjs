@@ -26,9 +26,13 @@ const ENTRIES = {
 /** Properties that only the SDK's own modules see and whose names nobody else has: they are shortened. */
 const INTERNAL = /^(sdk_\w+|raw|retry_after_ms|forget|note|save|lost|ask|pass|scan|watch|sampled|renewable|round_trip_ms|pump|counts|stepStarted|stepEnded|isAwaited|takeTurn|yieldTurn|comeBack|signedIn|announce|soFar|startedAt|setNote|queues|endOfString|maxEvents|maxBytes|maxWaitMs|spill)$/;
 
-/** SHA-256 as a loop: a quarter of the unrolled one's size. Only here, so that the worker keeps the faster one. Nothing
- * here recurses, so that a page need not give a megabyte for a stack. */
-const RUST_FLAGS = '-Clink-arg=-zstack-size=32768 --cfg sha2_backend="soft" --cfg sha2_backend_soft="compact"';
+/**
+ * SHA-256 as a loop: a quarter of the unrolled one's size; only here, so that the worker keeps the faster one. Nothing here recurses,
+ * so that a page need not give a megabyte for a stack. And what LLVM does to loops and branches for speed takes room, more than calls of
+ * small functions do; found by trying.
+ */
+const LLVM_ARGS = ["-inline-threshold=35", "-disable-lsr", "-enable-pre=false"];
+const RUST_FLAGS = ['-Clink-arg=-zstack-size=32768 --cfg sha2_backend="soft" --cfg sha2_backend_soft="compact"', ...LLVM_ARGS.map((arg) => `-Cllvm-args=${arg}`)].join(" ");
 
 /** What every engine since Safari 15 has. Not `--all-features`: that may emit what no engine reads yet. */
 const WASM_FEATURES = ["bulk-memory", "bulk-memory-opt", "multivalue", "mutable-globals", "nontrapping-float-to-int", "sign-ext"].map((feature) => `--enable-${feature}`);
