@@ -117,6 +117,7 @@ export class Execution {
   leave(): void {
     for (const step of this.#running) step.cancel("the writer left");
     this.#engine.leave(this.#handle);
+    this.#marks.clear();
   }
 
   /** The execution has done its work. */
@@ -182,6 +183,7 @@ export class Execution {
       this.#engine.decide(this.#handle, status === "failed");
     }
     this.#record(EVENT.end, { status, at: Date.now(), ...fields }, { output });
+    this.#marks.clear();
   }
 
   /** Gives the text of the fields that were recorded, or why there are none. */

@@ -134,6 +134,123 @@ test("a list that grows, is changed or takes turns with another is redacted as e
   await recorder.close();
 });
 
+describe("a long history is not searched again for what it began with", () => {
+  const NAMED = "hunter2 and more";
+  /** What is long enough for that to be done, and what must not be found in any output. */
+  const LONG = { role: "system", content: "Be brief. ".repeat(300) };
+  const GONE = [EMAIL, "bob@example.org", CANARY.slice(4), CARD, CARD.replaceAll(" ", ""), "hunter2", "MIIEvQ", "dXNlcjpwYXNz", "p4ssw0rd", "eyJhbGciOi", "AAq7Zr2XkW9"];
+  const without = (text: string) => text.replace(/(\[redacted \w+ )[0-9a-f]{8}/g, "$1").replace(/("mark":")[0-9a-f]{8}/g, "$1");
+  const inputs = (run: Run) => run.getSnapshot().steps.map(({ input }) => JSON.stringify(input));
+
+  /** Holds what is recorded of `values`, one after the other in one execution, to what is recorded of each in an execution of its own. */
+  async function assertAsAlone(values: unknown[], mayRemain: string[] = []): Promise<string[]> {
+    const recorder = await start();
+    const record = (run: Run, input: unknown) => run.recordStep({ kind: "llm", name: "ask", input });
+    const together = recorder.startExecution({ name: "together" });
+    for (const value of values) record(together, value);
+    const found = inputs(together);
+    assert.equal(found.length, values.length);
+    for (const [index, value] of values.entries()) {
+      const alone = recorder.startExecution({ name: "alone" });
+      record(alone, value);
+      assert.equal(without(found[index]!), without(inputs(alone)[0]!), `value ${index}`);
+      alone.cancel();
+    }
+    for (const secret of GONE) if (!mayRemain.includes(secret)) assert.equal(found.join("").includes(secret), false, secret);
+    await recorder.close();
+    return found;
+  }
+
+  const SECRETS = [
+    EMAIL, CANARY, CARD, `Bearer abcdefghijkl0123456789`, "Basic dXNlcjpwYXNzd29yZDEyMw==", "postgres://ann:p4ssw0rd@db.example/x", `password="${NAMED}"`, `token=${CANARY}`,
+    `eyJhbGciOiJIUzI1NiJ9.${"eyJzdWIiOiIx".repeat(3)}.${"q7Zr2XkW9v".repeat(4)}`, `5938201746:AAq7Zr2XkW9vTm4LpB8nYc5HdJ3sGf6QgK1wR`,
+    "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----", JSON.stringify({ password: NAMED, to: EMAIL }), "Cookie: a=hunter2; b=1",
+  ];
+  const AROUND: ((secret: string) => unknown)[] = [
+    (text) => text, (text) => ({ role: "user", content: text }), (text) => ({ [text]: 1 }), (text) => [text], (text) => ({ content: [{ text: `\\"${text}\\` }] }),
+  ];
+
+  for (const [shape, toInput] of Object.entries({ "a list": (list: unknown[]) => list, "a request": (list: unknown[]) => ({ model: "m", messages: list }), "an object": (list: unknown[]) => Object.fromEntries(list.map((each, at) => [`m${at}`, each])) })) {
+    test(`${shape}: whatever is appended`, async () => {
+      const list: unknown[] = [LONG];
+      const values: unknown[] = [];
+      for (const secret of SECRETS) {
+        for (const around of AROUND) {
+          list.push(around(secret));
+          values.push(toInput([...list]));
+        }
+      }
+      await assertAsAlone(values);
+    });
+
+    test(`${shape}: a secret in two halves is searched for as if both had come at once`, async () => {
+      const values: unknown[] = [];
+      for (const secret of SECRETS) {
+        for (const at of [1, Math.floor(secret.length / 3), Math.floor(secret.length / 2), secret.length - 1]) {
+          const halves = [LONG, secret.slice(0, at), secret.slice(at)];
+          values.push(toInput(halves.slice(0, 2)), toInput(halves), toInput([...halves, "end"]));
+        }
+      }
+      // What is no secret in an element by itself is none in two: halves stay, as they do where they come at once.
+      await assertAsAlone(values, GONE);
+    });
+  }
+
+  test("names and their values, numbers that grow, and what only looks like an end", async () => {
+    const long = LONG.content;
+    await assertAsAlone([
+      [long, "password"], [long, "password", ":", "plain"], [long, "password:"], [long, "password:", NAMED.toUpperCase()], [long, 'password="'], [long, 'password="', "x"],
+      [long, "authorization"], [long, "authorization", "Basic"], [long, { authorization: "Basic" }], [long, { authorization: "Basic" }, { x: "y" }],
+      [long, 4242], [long, 4242424242424242], [long, 42424242424242], [long, 4242, 4242, 4242, 4242], [long, 1], [long, 1.5], [long, 1e30], [long, -1],
+      [long, "a]"], [long, "a]}"], [long, 'a"]', EMAIL], [long, "a],", EMAIL], [long, "]"], [long, "}"], [long, []], [long, [], EMAIL], [long, {}], [long, {}, EMAIL],
+      { a: long, b: [1] }, { a: long, b: [1], password: NAMED }, { a: long, b: [1, EMAIL], password: NAMED }, { a: long, password: [1] }, { a: long, password: [1], c: 1 }, { a: long, password: 12 },
+      { a: long, password: 123 }, { a: long, b: { password: NAMED } }, { a: long, b: { password: NAMED, c: EMAIL } }, { a: long, b: { password: NAMED, c: EMAIL }, d: CARD },
+      [[long, { b: [EMAIL] }]], [[long, { b: [EMAIL, CARD] }]], [[long, { b: [EMAIL, CARD] }], CANARY],
+      long, `${long} ${EMAIL}`, `${long} ${EMAIL},${CARD}`, `${long}]`, `${long}],"${EMAIL}"]`, JSON.stringify([long]), JSON.stringify([long, EMAIL]), JSON.stringify([long, EMAIL, { password: NAMED }]),
+      new Map([[long, 1]]), [long, 7n], [long, () => {}], [long, undefined, EMAIL], [long, { toJSON: () => EMAIL }], null, true, 12, "", [], {},
+    ]);
+  });
+
+  test("two histories that take turns, and one that is cut and goes on", async () => {
+    const [one, other]: [unknown[], unknown[]] = [[LONG], [{ ...LONG, role: "user" }]];
+    const values: unknown[] = [];
+    for (const [index, secret] of SECRETS.entries()) {
+      for (const list of [one, other]) {
+        if (index % 5 === 4) list.splice(1, 2);
+        list.push({ role: "user", content: secret }, { password: NAMED });
+        values.push([...list], { messages: [...list] });
+      }
+    }
+    await assertAsAlone(values);
+  });
+
+  test("a history with more secrets than there are marks", async () => {
+    const addresses = Array.from({ length: 10_500 }, (_, index) => ({ to: `u${index}@example.com` }));
+    const [first, second] = await assertAsAlone([[LONG.content, ...addresses], [LONG.content, ...addresses, ...addresses.slice(0, 500), EMAIL]]);
+    assert.equal(/u\d+@/.test(first! + second!), false);
+  });
+
+  test("unless the host has rules, which see all of it each time", async () => {
+    const recorder = await start({ allow: ["input[1]"], deny: ["input[*].ssn"], hook: (event) => {
+      if (event.type === "step") (event["input"] as unknown[]).push({ seen: (event["input"] as unknown[]).length, to: EMAIL });
+    } });
+    const run = recorder.startExecution({ name: "ruled" });
+    const list: unknown[] = [LONG, CANARY, { ssn: "1" }];
+    for (let step = 0; step < 3; step++) {
+      list.push({ to: `${step}${EMAIL}` });
+      run.recordStep({ kind: "llm", name: "ask", input: [...list] });
+    }
+    for (const [step, { input }] of run.getSnapshot().steps.entries()) {
+      const [, allowed, denied, ...rest] = input as any[];
+      assert.equal(allowed, CANARY);
+      assert.equal(denied.ssn.$redacted.kind, "path");
+      assert.deepEqual([rest.length, rest.at(-1).seen], [step + 2, step + 4]);
+      assert.ok(rest.every(({ to }) => to.$redacted.kind === "email"));
+    }
+    await recorder.close();
+  });
+});
+
 test("marks differ between executions", async () => {
   const marks = new Set();
   for (let run = 0; run < 3; run++) {

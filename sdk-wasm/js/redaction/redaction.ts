@@ -11,11 +11,16 @@ import { findSecrets } from "./secrets.js";
 
 /** So many marks of an execution are remembered. */
 const MARKS_MAX = 10_000;
+/** Shorter inputs are searched with the rest of their event: to search twice costs as much as to search them again. In UTF-16 units. */
+const LONG = 2_000;
 
 /** The texts of an event's members whose values are the host's own: a marker may stand in them. */
 export type Contents = Record<string, string | undefined>;
 
-/** The marks of one execution: equal values have equal marks, and nothing can be told from a mark. */
+/**
+ * The marks of one execution: equal values have equal marks, and nothing can be told from a mark. And, under a bracket each, its last
+ * long input as it came and as it went on, without what closes it.
+ */
 export type Marks = Map<string, string>;
 
 export function markOf(marks: Marks, kind: string, value: string): string {
@@ -39,12 +44,29 @@ export class Redaction {
 
   /** The text of an event's fields, of which `bare` is the text without its contents; or why there is none. */
   event(type: number, bare: string, contents: Contents, marks: Marks): string {
-    const redact = (json: string, contentsAt: number): string => this.#redact(json, contentsAt, marks);
+    const redact: Redact = (json, contentsAt) => this.#redact(json, contentsAt, marks);
     try {
-      return this.#rules ? this.#rules.event(type, bare, contents, marks, redact) : redact(join(bare, contents), bare.length);
+      if (this.#rules) return this.#rules.event(type, bare, contents, marks, redact);
+      const { input = "", ...rest } = contents;
+      if (input.length < LONG) return redact(join(bare, contents), bare.length);
+      return join(redact(join(bare, rest), bare.length), { input: this.#redactGrown(input, marks) });
     } catch {
       return frame(type, bare, "?");
     }
+  }
+
+  /**
+   * Takes secrets out of an input, but does not search again what the execution's last one began with: agents send their whole
+   * history each time. What is compared ends before the brackets that close a text, `]`, `}` or `]}`, so behind an element or a member, and
+   * what goes on there begins with a sign that is in no secret. No secret goes beyond its string or number.
+   */
+  #redactGrown(json: string, marks: Marks): string {
+    const last = marks.get("[")!;
+    const goesOn = json.startsWith(last) && /[,\]}]/.test(json[last.length]!);
+    const text = goesOn ? marks.get("]") + this.#redact(json.slice(last.length), -1, marks) : this.#redact(json, -1, marks);
+    const end = json.slice(-2).search(/]?}?$/) - 2;
+    marks.set("[", json.slice(0, end)).set("]", text.slice(0, end));
+    return text;
   }
 
   #redact(json: string, contentsAt: number, marks: Marks): string {
