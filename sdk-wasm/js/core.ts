@@ -104,29 +104,30 @@ export interface Reply {
   round_trip_ms: number;
 }
 
+/** What takes and gives but numbers is the wasm's own. */
+export interface Core extends Exports {}
+
 /** The recorder's core: decides everything, sees no clock and no network. */
 export class Core {
-  /** What takes and gives but numbers is called here. */
-  readonly raw: Exports;
   readonly #encoder = new TextEncoder();
 
   constructor(instance: WebAssembly.Instance) {
-    this.raw = instance.exports as unknown as Exports;
+    Object.assign(this, instance.exports);
   }
 
   /** Tells what time it is until the next call. */
   time(): void {
-    this.raw.sdk_time(performance.now(), Date.now());
+    this.sdk_time(performance.now(), Date.now());
   }
 
   start({ queue, maxEvents, maxBytes, maxWaitMs, host, rate }: CoreOptions): void {
     const len = this.pass(queue, crypto.getRandomValues(new Uint8Array(SECRET_LEN)));
-    this.raw.sdk_start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
+    this.sdk_start(len, maxEvents, maxBytes, maxWaitMs, host, Math.round(rate * 0xffff_ffff));
   }
 
   /** What the store shall change, and the number under which it is saved. */
   changes(): [transaction: number, changes: Change[]] | undefined {
-    const transaction = this.raw.sdk_changes();
+    const transaction = this.sdk_changes();
     if (!transaction) return undefined;
     const bytes = this.#output();
     const view = new DataView(bytes.buffer);
@@ -144,35 +145,35 @@ export class Core {
 
   /** Takes over a queue with its entries, in the order of their keys; gives its number. */
   adopt(queue: string, entries: [key: string, value: Uint8Array][]): number {
-    const number = this.raw.sdk_adopt(this.pass(queue));
-    for (const [key, value] of entries) this.raw.sdk_restore(key.length, this.pass(key + decode(value)));
+    const number = this.sdk_adopt(this.pass(queue));
+    for (const [key, value] of entries) this.sdk_restore(key.length, this.pass(key + decode(value)));
     return number;
   }
 
   /** Whether the session can be used. */
   session(token: string, key: string, owners: string, expiresAt: number, serverTime: number): boolean {
     const secret = Uint8Array.from(atob(key), (unit) => unit.charCodeAt(0));
-    return secret.length === SECRET_LEN && this.raw.sdk_session(this.pass(`${token}\n${owners}`, secret), expiresAt, serverTime) !== 0;
+    return secret.length === SECRET_LEN && this.sdk_session(this.pass(`${token}\n${owners}`, secret), expiresAt, serverTime) !== 0;
   }
 
   /** Takes over the attempt that `sdk_next` or `sdk_next_at_exit` has made ready. */
   attempt(): Attempt {
-    const attempt = this.raw.sdk_attempt();
+    const attempt = this.sdk_attempt();
     return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, body: this.#output() };
   }
 
   /** The request of an attempt, whose body may have been packed, if it can still be sent. */
   seal(attempt: number, body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
-    return this.raw.sdk_seal(attempt, this.pass("", body)) ? this.#output() : undefined;
+    return this.sdk_seal(attempt, this.pass("", body)) ? this.#output() : undefined;
   }
 
   settle(attempt: number, reply: Reply): void {
     const len = this.pass([reply.code, ...reply.reasons].join("\n"));
-    this.raw.sdk_settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
+    this.sdk_settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
   }
 
   fates(): Counts {
-    this.raw.sdk_fates();
+    this.sdk_fates();
     const [stored, rejected, dropped, pending, ...lines] = decode(this.#output()).split("\n");
     const reasons = lines.filter(Boolean).map((line) => [line.slice(line.indexOf(" ") + 1), parseInt(line)]);
     return { stored: +stored!, rejected: +rejected!, dropped: +dropped!, pending: +pending!, reasons: Object.fromEntries(reasons) };
@@ -184,17 +185,16 @@ export class Core {
     // A UTF-16 unit takes at most three bytes.
     const room = secret.length + text.length * 3;
     // First, because it may move the memory.
-    const at = this.raw.sdk_input(room);
-    const into = new Uint8Array(this.raw.sdk_memory.buffer, at, room);
+    const at = this.sdk_input(room);
+    const into = new Uint8Array(this.sdk_memory.buffer, at, room);
     into.set(secret);
     return secret.length + this.#encoder.encodeInto(text, into.subarray(secret.length)).written;
   }
 
   /** What the last call has made. */
   #output(): Uint8Array<ArrayBuffer> {
-    const { raw } = this;
-    const at = raw.sdk_output();
-    return new Uint8Array(raw.sdk_memory.buffer as ArrayBuffer).slice(at, at + raw.sdk_output_len());
+    const at = this.sdk_output();
+    return new Uint8Array(this.sdk_memory.buffer as ArrayBuffer).slice(at, at + this.sdk_output_len());
   }
 }
 

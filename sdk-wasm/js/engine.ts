@@ -80,29 +80,29 @@ export class Engine implements PersistenceHost {
 
   /** A writer's handle, or -1 if `execution` is no execution id or nothing is recorded. */
   open(execution: string, role: number): number {
-    return this.#state === "recording" ? (this.ask((core) => core.raw.sdk_open(core.pass(execution), role)) ?? -1) : -1;
+    return this.#state === "recording" ? (this.ask((core) => core.sdk_open(core.pass(execution), role)) ?? -1) : -1;
   }
 
   /** The weight of an execution in statistics. */
   rate(handle: number): number {
-    return this.ask((core) => core.raw.sdk_held(handle)) ? 0 : this.sampled;
+    return this.ask((core) => core.sdk_held(handle)) ? 0 : this.sampled;
   }
 
   /** The execution ends: whether it is wanted, where that was to be decided now. */
   decide(handle: number, isWanted: boolean): void {
-    this.ask((core) => core.raw.sdk_decide(handle, isWanted));
+    this.ask((core) => core.sdk_decide(handle, isWanted));
   }
 
   /** The writer ends, the execution does not. */
   leave(handle: number): void {
-    this.ask((core) => core.raw.sdk_leave(handle));
+    this.ask((core) => core.sdk_leave(handle));
     this.#pumpSoon();
   }
 
   /** Records one event; `fields` is the text of its JSON object. */
   record(handle: number, event: number, fields: string): void {
     if (this.#state !== "recording") return this.#countUnrecorded(`recorder_${this.#state}`);
-    if (this.ask((core) => core.raw.sdk_record(handle, event, core.pass(fields)))) this.#pumpSoon();
+    if (this.ask((core) => core.sdk_record(handle, event, core.pass(fields)))) this.#pumpSoon();
   }
 
   /** Without consent nothing is recorded, and nothing recorded is kept. */
@@ -113,7 +113,7 @@ export class Engine implements PersistenceHost {
     this.#requests.abort();
     this.#requests = new AbortController();
     this.#unannounced.clear();
-    this.ask((core) => core.raw.sdk_purge(core.pass("consent_withdrawn")));
+    this.ask((core) => core.sdk_purge(core.pass("consent_withdrawn")));
     forgetInstall();
     this.#clearStore();
     this.pump();
@@ -134,7 +134,7 @@ export class Engine implements PersistenceHost {
 
   /** Sends all there is; resolves when it has its fate, nothing more can happen, or time is up. */
   flush(timeoutMs: number): Promise<Counts> {
-    const mark = this.ask((core) => core.raw.sdk_flush()) ?? 0;
+    const mark = this.ask((core) => core.sdk_flush()) ?? 0;
     return new Promise((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -144,7 +144,7 @@ export class Engine implements PersistenceHost {
       // Unlike the recorder's other timers this one keeps Node running: somebody waits.
       const timer = setTimeout(finish, timeoutMs);
       const check = (): void => {
-        if (this.ask((core) => core.raw.sdk_settled(mark)) ?? true) finish();
+        if (this.ask((core) => core.sdk_settled(mark)) ?? true) finish();
       };
       this.#flushes.add(check);
       this.pump();
@@ -204,7 +204,7 @@ export class Engine implements PersistenceHost {
     this.#isPumpDue = false;
     clearTimeout(this.#timer);
     for (;;) {
-      const next = this.#state === "no_consent" ? -Infinity : (this.ask((core) => core.raw.sdk_next()) ?? -Infinity);
+      const next = this.#state === "no_consent" ? -Infinity : (this.ask((core) => core.sdk_next()) ?? -Infinity);
       if (next === SEND) {
         this.#send(true);
         // A request takes the page's thread a millisecond: one a task.
@@ -271,17 +271,17 @@ export class Engine implements PersistenceHost {
     } catch (error) {
       this.#note(error, "session: ");
     }
-    if (!accepted) this.ask((core) => core.raw.sdk_renewal_failed());
+    if (!accepted) this.ask((core) => core.sdk_renewal_failed());
     this.pump();
   }
 
   /** Everything synchronously: what is not begun when this returns may never be. */
   #sendAtExit(): void {
     this.#announce(Infinity);
-    this.ask((core) => core.raw.sdk_flush());
+    this.ask((core) => core.sdk_flush());
     this.#persistence?.spill();
     for (const go of this.#packing.values()) go();
-    while (this.ask((core) => core.raw.sdk_next_at_exit())) this.#send(false);
+    while (this.ask((core) => core.sdk_next_at_exit())) this.#send(false);
   }
 
   /**

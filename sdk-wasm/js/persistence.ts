@@ -65,11 +65,11 @@ export class Persistence {
       const pause = Object(noted) as { at: number; ms: number };
       this.#store = store;
       this.#host.ask((core) => {
-        core.raw.sdk_presume_owner(core.pass(String(owner ?? "")));
+        core.sdk_presume_owner(core.pass(String(owner ?? "")));
         // Nothing follows from a time that a clock which was set since then gives.
         const passed = Date.now() - pause.at;
-        if (passed >= 0 && passed < pause.ms) core.raw.sdk_hold(pause.ms - passed);
-        core.raw.sdk_store(STORE.opened);
+        if (passed >= 0 && passed < pause.ms) core.sdk_hold(pause.ms - passed);
+        core.sdk_store(STORE.opened);
       });
       if (this.#owner !== undefined) store.setNote("owner", this.#owner);
       this.#host.pump();
@@ -117,7 +117,7 @@ export class Persistence {
     const last = this.#unsaved.at(-1);
     if (!last || !spill(this.#name, this.#queue, this.#unsaved)) return;
     this.#isSpilled = true;
-    this.#host.ask((core) => core.raw.sdk_saved(last[0]));
+    this.#host.ask((core) => core.sdk_saved(last[0]));
   }
 
   async takeTurn(): Promise<void> {
@@ -127,7 +127,7 @@ export class Persistence {
     if (!release) return;
     if (turn !== this.#turn) return release();
     this.#releaseTurn = release;
-    this.#host.ask((core) => core.raw.sdk_turn(true));
+    this.#host.ask((core) => core.sdk_turn(true));
     this.#host.pump();
   }
 
@@ -142,9 +142,9 @@ export class Persistence {
     if (this.#isOver) return;
     if (kept) freeze(this.#name, this.#queue);
     this.yieldTurn();
-    this.#host.ask((core) => core.raw.sdk_turn(false));
+    this.#host.ask((core) => core.sdk_turn(false));
     for (const [queue, { number, release }] of this.#adopted) {
-      this.#host.ask((core) => core.raw.sdk_abandon(number));
+      this.#host.ask((core) => core.sdk_abandon(number));
       this.#adopted.delete(queue);
       release();
     }
@@ -162,7 +162,7 @@ export class Persistence {
       this.#queue = randomHex(8);
       this.#unsaved = [];
       this.#releaseQueue = await hold(this.#lockOf(this.#queue));
-      this.#host.ask((core) => core.raw.sdk_hand_over(core.pass(this.#queue)));
+      this.#host.ask((core) => core.sdk_hand_over(core.pass(this.#queue)));
     }
     this.#host.pump();
     void this.#scan();
@@ -200,7 +200,7 @@ export class Persistence {
       this.#written(transaction);
     } catch (error) {
       if (mayMakeRoom && (error as DOMException | null)?.name === "QuotaExceededError") {
-        this.#host.ask((core) => core.raw.sdk_store(STORE.full));
+        this.#host.ask((core) => core.sdk_store(STORE.full));
         this.#takeChanges();
         return this.#write(false);
       }
@@ -218,7 +218,7 @@ export class Persistence {
       unspill(this.#name, this.#queue);
       this.#isSpilled = false;
     }
-    this.#host.ask((core) => core.raw.sdk_saved(transaction));
+    this.#host.ask((core) => core.sdk_saved(transaction));
   }
 
   #lose(error: unknown): void {
@@ -226,7 +226,7 @@ export class Persistence {
     this.#unsaved = [];
     clearTimeout(this.#watchTimer);
     this.yieldTurn();
-    this.#host.ask((core) => core.raw.sdk_store(STORE.absent));
+    this.#host.ask((core) => core.sdk_store(STORE.absent));
     this.#host.lost(error);
     this.#host.pump();
   }
@@ -271,7 +271,7 @@ export class Persistence {
   /** Lets go of adopted queues of which nothing is left, or nothing that this session may send. */
   #releaseDrained(): void {
     for (const [queue, { number, release }] of this.#adopted) {
-      if (!this.#host.ask((core) => core.raw.sdk_drained(number))) continue;
+      if (!this.#host.ask((core) => core.sdk_drained(number))) continue;
       this.#adopted.delete(queue);
       this.#foreign.add(queue);
       void (this.#store?.forget(queue) ?? Promise.resolve()).catch(() => {}).then(release);
