@@ -11,7 +11,7 @@ import { findSecrets } from "./secrets.js";
 
 /** So many marks of an execution are remembered. */
 const MARKS_MAX = 10_000;
-/** Shorter inputs are searched with the rest of their event: to search twice costs as much as to search them again. In UTF-16 units. */
+/** Shorter inputs are searched with the rest of their event: two searches would take longer than one. In UTF-16 units. */
 const LONG = 2_000;
 
 /** The texts of an event's members whose values are the host's own: a marker may stand in them. */
@@ -19,7 +19,7 @@ export type Contents = Record<string, string | undefined>;
 
 /**
  * The marks of one execution: equal values have equal marks, and nothing can be told from a mark. And, under a bracket each, its last
- * long input as it came and as it went on, without what closes it.
+ * long input as it came and as it went on, without what closes it, until the execution ends.
  */
 export type Marks = Map<string, string>;
 
@@ -56,9 +56,9 @@ export class Redaction {
   }
 
   /**
-   * Takes secrets out of an input, but does not search again what the execution's last one began with: agents send their whole
-   * history each time. What is compared ends before the brackets that close a text, `]`, `}` or `]}`, so behind an element or a member, and
-   * what goes on there begins with a sign that is in no secret. No secret goes beyond its string or number.
+   * Takes secrets out of an input, but does not search again what the execution's last one began with: agents send their whole history
+   * each time. What is compared ends before the brackets that close a text, `]`, `}` or `]}`, so outside strings, and if a comma or
+   * a bracket follows, behind a whole element or member. No secret goes beyond its string or number.
    */
   #redactGrown(json: string, marks: Marks): string {
     const last = marks.get("[")!;
