@@ -17,18 +17,25 @@ pub(super) struct MessageTable {
 struct Message {
     /// Number of the `msg` event that carries it.
     n: u64,
+    /// Most messages differ in it already.
+    hash: u32,
     /// Empty once that event is lost.
     text: Vec<u8>,
+}
+
+/// FNV-1a, with its parameters for 32 bits.
+fn hash(text: &[u8]) -> u32 {
+    text.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 impl MessageTable {
     /// The index of `text`, tried first at `expected`: histories come in order.
     pub(super) fn index_of(&self, text: &[u8], expected: usize) -> Option<usize> {
-        let is = |message: &Message| message.text == text;
-        if self.messages.get(expected).is_some_and(is) {
+        if self.messages.get(expected).is_some_and(|message| message.text == text) {
             return Some(expected);
         }
-        self.messages.iter().position(is)
+        let hash = hash(text);
+        self.messages.iter().position(|message| message.hash == hash && message.text == text)
     }
 
     /// The index that the next new message gets.
@@ -38,7 +45,7 @@ impl MessageTable {
 
     /// Takes in a message that event `n` carries.
     pub(super) fn add(&mut self, text: &[u8], n: u64) {
-        self.messages.push(Message { n, text: text.to_vec() });
+        self.messages.push(Message { n, hash: hash(text), text: text.to_vec() });
     }
 
     /// Forgets the messages of events that are lost.
