@@ -255,22 +255,18 @@ impl Outbox {
         }
     }
 
-    /// Empties the batches of the oldest execution that has ended, those after the last of which something may have been sent,
-    /// leaving `drop`s at their numbers; gives how many events that drops, or `None` if there is none.
+    /// Empties the batches of the execution that ended first, those after the last of which something may have been sent, leaving
+    /// `drop`s at their numbers; gives how many events that drops, or `None` if there is none.
     pub(super) fn empty_oldest_ended(&mut self, reason: &str) -> Option<u64> {
-        let free_from = |entry: &Entry| {
-            let (mut from, mut has_end) = (0, false);
-            for other in self.entries.iter().filter(|other| other.batch.is_beside(&entry.batch)) {
-                // What may have been sent stays: its digest is known elsewhere.
-                if other.is_unsent() {
-                    has_end |= other.batch.last;
-                } else {
-                    from = from.max(other.batch.k + 1);
-                }
-            }
-            has_end.then_some((from, entry.batch.execution, entry.batch.writer))
-        };
-        let (from, execution, writer) = self.entries.iter().find_map(free_from)?;
+        let ended = &self.entries.iter().find(|entry| entry.batch.last && entry.is_unsent())?.batch;
+        // What may have been sent stays: its digest is known elsewhere.
+        let mut from = 0;
+        for Entry { batch, .. } in
+            self.entries.iter().filter(|entry| !entry.is_unsent() && entry.batch.is_beside(ended))
+        {
+            from = from.max(batch.k + 1);
+        }
+        let (execution, writer) = (ended.execution, ended.writer);
         let mut emptied = 0;
         let mut prev = None;
         // They stand in order, and each header carries the digest of the body before it.
