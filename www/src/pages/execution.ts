@@ -5,7 +5,7 @@ import { completenessLabel, copyButton, costLabel, notice, statusLabel, time, to
 import { el, on, recorded, replaceChildren, type Child } from "../dom.ts";
 import { count, duration, plural, timestamp } from "../format.ts";
 import { layOutSteps, settledSteps, spanOf, stepKey } from "../step-tree.ts";
-import { factList, stepView, type StepView } from "../step-view.ts";
+import { factList, moveBetweenSteps, stepView, type StepView } from "../step-view.ts";
 import { errorView, valueSection } from "../value-view.ts";
 import { verificationParts, type VerificationParts } from "../verification-view.ts";
 import type { PageContext } from "./page.ts";
@@ -108,7 +108,7 @@ class ExecutionPage {
       stepView(row, span, this.#open.has(row.key), (open) => (open ? this.#open.add(row.key) : this.#open.delete(row.key))),
     );
     const list = el("ol", { class: "step-list" }, ...this.#views.map((view) => view.item));
-    on(list, { keydown: (event) => this.#moveBetweenSteps(event) });
+    on(list, { keydown: (event) => moveBetweenSteps(this.#views, event) });
     const none = this.#views.length === 0;
     this.#steps.hidden = false;
     replaceChildren(
@@ -137,19 +137,6 @@ class ExecutionPage {
   #moreButton(): HTMLElement {
     const button = el("button", { type: "button", class: "load-more" }, "Load more steps");
     return el("div", { class: "list-foot" }, on(button, { click: () => void this.#loadMore(button) }));
-  }
-
-  /** Up and down walk the lines, left and right close and open, as in any tree. */
-  #moveBetweenSteps(event: KeyboardEvent): void {
-    const views = this.#views;
-    const at = views.findIndex((view) => view.line === event.target);
-    if (at < 0) return;
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: views.length - 1 }[event.key];
-    if (to !== undefined) views[to]?.line.focus();
-    else if (event.key === "ArrowRight") views[at]!.toggle(true);
-    else if (event.key === "ArrowLeft") views[at]!.toggle(false);
-    else return;
-    event.preventDefault();
   }
 }
 
