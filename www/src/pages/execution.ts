@@ -1,6 +1,7 @@
 /** One execution: what is known of it, whether it is untouched, and its steps on a time line. */
 
 import { listSteps, MAX_PAGE, Problem, readExecution, type ExecutionDetail, type Score, type Step } from "../api.ts";
+import { compareParts, type CompareParts } from "../compare-choice.ts";
 import { completenessLabel, copyButton, costLabel, notice, statusLabel, time, totalTokens, usageParts, whileVisible } from "../controls.ts";
 import { el, on, recorded, replaceChildren, type Child } from "../dom.ts";
 import { count, duration, plural, timestamp } from "../format.ts";
@@ -27,6 +28,7 @@ class ExecutionPage {
   readonly #signal: AbortSignal;
   readonly #id: string;
   readonly #verification: VerificationParts;
+  readonly #compare: CompareParts;
   readonly #head = el("div", null, el("p", { class: "faint" }, "Loading…"));
   readonly #problem = el("div", { "aria-live": "polite" });
   readonly #contents = el("div", { class: "execution-contents" });
@@ -42,10 +44,11 @@ class ExecutionPage {
     this.#signal = signal;
     this.#id = id;
     this.#verification = verificationParts(id, signal);
+    this.#compare = compareParts(id, signal);
   }
 
   start(): void {
-    replaceChildren(this.#host, this.#head, this.#problem, this.#verification.result, this.#contents, this.#steps);
+    replaceChildren(this.#host, this.#head, this.#problem, this.#compare.panel, this.#verification.result, this.#contents, this.#steps);
     this.#steps.hidden = true;
     void this.#load();
     whileVisible(REFRESH_MS, this.#signal, () => {
@@ -95,7 +98,8 @@ class ExecutionPage {
     document.title = `${execution.name ?? execution.id} · Stepseal`;
     replaceChildren(this.#problem);
     this.#verification.reset();
-    replaceChildren(this.#head, header(execution, this.#verification.button));
+    this.#compare.named(execution.name);
+    replaceChildren(this.#head, header(execution, [this.#compare.button, this.#verification.button]));
     replaceChildren(this.#contents, ...executionContents(execution));
     this.#drawSteps(execution);
   }
@@ -156,7 +160,7 @@ async function readSteps(id: string, atLeast: number, signal: AbortSignal): Prom
   return { steps: [...steps.values()], cursor };
 }
 
-function header(execution: ExecutionDetail, verifyButton: HTMLElement): HTMLElement {
+function header(execution: ExecutionDetail, actions: readonly HTMLElement[]): HTMLElement {
   return el(
     "header",
     { class: "execution-head" },
@@ -167,7 +171,7 @@ function header(execution: ExecutionDetail, verifyButton: HTMLElement): HTMLElem
       el("h1", { tabindex: "-1" }, recorded(execution.name ?? execution.id)),
       statusLabel(execution.status),
       el("span", { class: "spacer" }),
-      verifyButton,
+      ...actions,
     ),
     factList(leadingFacts(execution), "leading"),
     factList(remainingFacts(execution), "remaining"),

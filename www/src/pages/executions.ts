@@ -6,7 +6,7 @@ import { el, on, recorded, replaceChildren } from "../dom.ts";
 import { NONE_SHOWN, withFreshPage, withOlder, type Shown } from "../execution-pages.ts";
 import { compactCount, count, duration, NOTHING, plural, timestamp } from "../format.ts";
 import { icon } from "../icons.ts";
-import { executionPath } from "../router.ts";
+import { comparisonPath, executionPath, goTo } from "../router.ts";
 import type { PageContext } from "./page.ts";
 
 const PAGE_SIZE = 50;
@@ -50,6 +50,7 @@ class ExecutionsPage {
   readonly #nothing = el("div", { class: "list-state" }, el("p", { class: "faint" }, "Loading…"));
   readonly #older = el("button", { type: "button" }, "Older");
   readonly #foot = el("div", { class: "list-foot" });
+  readonly #choice = new Choice();
   readonly #drawn = new Map<string, { readonly content: string; readonly row: HTMLElement }>();
   #filter = this.#filters.value();
   #from = beginningOf(this.#filter);
@@ -64,7 +65,7 @@ class ExecutionsPage {
 
   start(): void {
     const head = el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Executions"), this.#filters.form);
-    replaceChildren(this.#host, head, this.#problem, this.#table, this.#nothing, this.#foot);
+    replaceChildren(this.#host, head, this.#problem, this.#table, this.#nothing, this.#foot, this.#choice.form);
     this.#table.hidden = true;
     this.#filters.listen({ changed: () => this.#applyFilter(), refresh: () => void this.#freshen() });
     on(this.#rows, { click: followRow });
@@ -151,7 +152,7 @@ class ExecutionsPage {
       const content = JSON.stringify(execution);
       const drawn = this.#drawn.get(execution.id);
       if (drawn?.content === content) return drawn.row;
-      const row = executionRow(execution);
+      const row = executionRow(execution, this.#choice.box(execution));
       this.#drawn.set(execution.id, { content, row });
       return row;
     });
@@ -177,6 +178,62 @@ class ExecutionsPage {
       },
     });
     return el("div", { class: "empty" }, el("p", null, "No execution matches these filters."), clear);
+  }
+}
+
+// ---- a choice of two ----
+
+/** Two executions to compare, chosen by boxes of the list; it outlives filters and refreshes. */
+class Choice {
+  readonly form = el("form", { id: "compare-form", class: "choice", "aria-label": "Compare", hidden: true });
+  readonly #said = el("span", { role: "status" });
+  readonly #compare = el("button", { type: "submit", class: "primary" }, "Compare");
+  readonly #boxes = new Map<string, HTMLInputElement>();
+  readonly #chosen = new Map<string, Execution>();
+
+  constructor() {
+    const clear = on(el("button", { type: "button" }, "Clear"), { click: () => this.#clear() });
+    replaceChildren(this.form, this.#said, el("span", { class: "actions-row" }, this.#compare, clear));
+    on(this.form, {
+      submit: (event) => {
+        event.preventDefault();
+        const [a, b] = [...this.#chosen.keys()];
+        if (a !== undefined && b !== undefined) goTo(comparisonPath(a, b));
+      },
+    });
+  }
+
+  /** A box of the form, so that Enter in it compares. */
+  box(execution: Execution): HTMLElement {
+    const { id, name } = execution;
+    const box = el("input", { type: "checkbox", form: "compare-form", "aria-label": `Compare ${name ?? id}, started ${timestamp(execution.started_at)}`, checked: this.#chosen.has(id) });
+    this.#boxes.set(id, box);
+    on(box, {
+      change: () => {
+        if (box.checked) this.#chosen.set(id, execution);
+        else this.#chosen.delete(id);
+        this.#draw();
+      },
+    });
+    box.disabled = !box.checked && this.#chosen.size === 2;
+    return el("label", { class: "choose" }, box);
+  }
+
+  #clear(): void {
+    const [first] = this.#chosen.keys();
+    this.#chosen.clear();
+    for (const box of this.#boxes.values()) box.checked = false;
+    this.#draw();
+    if (first !== undefined) this.#boxes.get(first)?.focus();
+  }
+
+  #draw(): void {
+    const { size } = this.#chosen;
+    for (const box of this.#boxes.values()) box.disabled = size === 2 && !box.checked;
+    this.form.hidden = size === 0;
+    this.#compare.disabled = size < 2;
+    const names = [...this.#chosen.values()].map((execution) => el("span", null, recorded(execution.name ?? execution.id), " ", el("small", null, timestamp(execution.started_at).slice(0, 19))));
+    replaceChildren(this.#said, ...(size === 2 ? [names[0], " and ", names[1]] : [names[0], size === 1 ? " chosen: choose another one to compare it with." : null]));
   }
 }
 
@@ -264,7 +321,8 @@ class FilterBar {
 // ---- the table ----
 
 function executionTable(rows: HTMLElement): HTMLElement {
-  const titles = COLUMNS.map(([title, kind]) => el("th", { scope: "col", role: "columnheader", class: kind }, title));
+  const titles = COLUMNS.map(([title, kind]) =>
+    el("th", { scope: "col", role: "columnheader", class: kind }, kind === "cell-choose" ? el("span", { class: "visually-hidden" }, title) : title));
   return el("table", { class: "executions", role: "table", "aria-label": "Executions, newest first" },
     el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...titles)), rows);
 }
@@ -272,21 +330,22 @@ function executionTable(rows: HTMLElement): HTMLElement {
 /** What lies over a row's link, to show more on hover, still leads where the row leads. */
 function followRow(event: MouseEvent): void {
   const target = event.target as Element;
-  if (target.closest("a") === null) target.closest("tr")?.querySelector("a")?.click();
+  if (target.closest("a, .cell-choose") === null) target.closest("tr")?.querySelector("a")?.click();
 }
 
 const COLUMNS: [title: string, kind: string][] = [
-  ["Status", ""], ["Name", ""], ["Agent", ""], ["Started", ""], ["Duration", "numeric"],
+  ["Compare", "cell-choose"], ["Status", ""], ["Name", ""], ["Agent", "cell-agent"], ["Started", ""], ["Duration", "numeric"],
   ["Steps", "numeric"], ["Tokens", "numeric"], ["Cost", "numeric"], ["Record", ""],
 ];
 
-function executionRow(execution: Execution): HTMLElement {
+function executionRow(execution: Execution, box: HTMLElement): HTMLElement {
   const cell = (label: string, kind: string, ...children: Parameters<typeof el>[2][]) =>
     el("td", { role: "cell", class: kind, "data-label": label }, ...children);
   const errors = execution.error_steps;
   return el(
     "tr",
     { role: "row", "data-execution": execution.id },
+    cell("Compare", "cell-choose", box),
     cell("Status", "cell-status", statusLabel(execution.status)),
     cell("Name", "cell-name", el("a", { href: executionPath(execution.id) }, recorded(execution.name ?? execution.id))),
     cell("Agent", "cell-agent", recordedOrNothing(execution.agent)),
