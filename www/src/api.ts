@@ -214,11 +214,14 @@ export class Problem extends Error {
   /** HTTP status; 0 if no reply came. */
   readonly status: number;
   readonly code: string;
+  /** Which member of the request or parameter is meant, where it is one. */
+  readonly field: string | null;
 
-  constructor(status: number, code: string, message: string) {
+  constructor(status: number, code: string, message: string, field: string | null = null) {
     super(message);
     this.status = status;
     this.code = code;
+    this.field = field;
   }
 }
 
@@ -317,5 +320,5 @@ function problemOf(reply: Response, document: unknown): Problem {
   const fields = (typeof document === "object" && document !== null ? document : {}) as Record<string, unknown>;
   const text = (name: string) => (typeof fields[name] === "string" ? fields[name] : null);
   const message = text("detail") ?? text("title") ?? `The server answered ${reply.status} without saying why.`;
-  return new Problem(reply.status, text("code") ?? "unknown", message);
+  return new Problem(reply.status, text("code") ?? "unknown", message, text("field"));
 }
