@@ -6,7 +6,8 @@ import { el, on, recorded, replaceChildren } from "../dom.ts";
 import { NONE_SHOWN, withFreshPage, withOlder, type Shown } from "../execution-pages.ts";
 import { compactCount, count, duration, NOTHING, plural, timestamp } from "../format.ts";
 import { icon } from "../icons.ts";
-import { comparisonPath, executionPath, goTo } from "../router.ts";
+import { PairChoice } from "../pair-choice.ts";
+import { executionPath } from "../router.ts";
 import type { PageContext } from "./page.ts";
 
 const PAGE_SIZE = 50;
@@ -50,7 +51,7 @@ class ExecutionsPage {
   readonly #nothing = el("div", { class: "list-state" }, el("p", { class: "faint" }, "Loading…"));
   readonly #older = el("button", { type: "button" }, "Older");
   readonly #foot = el("div", { class: "list-foot" });
-  readonly #choice = new Choice();
+  readonly #choice = new PairChoice();
   readonly #drawn = new Map<string, { readonly content: string; readonly row: HTMLElement }>();
   #filter = this.#filters.value();
   #from = beginningOf(this.#filter);
@@ -159,8 +160,9 @@ class ExecutionsPage {
     const { children } = this.#rows;
     if (rows.length === children.length && rows.every((row, index) => row === children[index])) return;
     const focused = document.activeElement?.closest("tr")?.getAttribute("data-execution");
+    const part = document.activeElement?.matches("input") ? "input" : "a";
     this.#rows.replaceChildren(...rows);
-    rows.find((row) => row.dataset["execution"] === focused)?.querySelector("a")?.focus({ preventScroll: true });
+    rows.find((row) => row.dataset["execution"] === focused)?.querySelector<HTMLElement>(part)?.focus({ preventScroll: true });
   }
 
   /** Drawn once, not at each refresh: someone may be selecting the snippet. */
@@ -178,62 +180,6 @@ class ExecutionsPage {
       },
     });
     return el("div", { class: "empty" }, el("p", null, "No execution matches these filters."), clear);
-  }
-}
-
-// ---- a choice of two ----
-
-/** Two executions to compare, chosen by boxes of the list; it outlives filters and refreshes. */
-class Choice {
-  readonly form = el("form", { id: "compare-form", class: "choice", "aria-label": "Compare", hidden: true });
-  readonly #said = el("span", { role: "status" });
-  readonly #compare = el("button", { type: "submit", class: "primary" }, "Compare");
-  readonly #boxes = new Map<string, HTMLInputElement>();
-  readonly #chosen = new Map<string, Execution>();
-
-  constructor() {
-    const clear = on(el("button", { type: "button" }, "Clear"), { click: () => this.#clear() });
-    replaceChildren(this.form, this.#said, el("span", { class: "actions-row" }, this.#compare, clear));
-    on(this.form, {
-      submit: (event) => {
-        event.preventDefault();
-        const [a, b] = [...this.#chosen.keys()];
-        if (a !== undefined && b !== undefined) goTo(comparisonPath(a, b));
-      },
-    });
-  }
-
-  /** A box of the form, so that Enter in it compares. */
-  box(execution: Execution): HTMLElement {
-    const { id, name } = execution;
-    const box = el("input", { type: "checkbox", form: "compare-form", "aria-label": `Compare ${name ?? id}, started ${timestamp(execution.started_at)}`, checked: this.#chosen.has(id) });
-    this.#boxes.set(id, box);
-    on(box, {
-      change: () => {
-        if (box.checked) this.#chosen.set(id, execution);
-        else this.#chosen.delete(id);
-        this.#draw();
-      },
-    });
-    box.disabled = !box.checked && this.#chosen.size === 2;
-    return el("label", { class: "choose" }, box);
-  }
-
-  #clear(): void {
-    const [first] = this.#chosen.keys();
-    this.#chosen.clear();
-    for (const box of this.#boxes.values()) box.checked = false;
-    this.#draw();
-    if (first !== undefined) this.#boxes.get(first)?.focus();
-  }
-
-  #draw(): void {
-    const { size } = this.#chosen;
-    for (const box of this.#boxes.values()) box.disabled = size === 2 && !box.checked;
-    this.form.hidden = size === 0;
-    this.#compare.disabled = size < 2;
-    const names = [...this.#chosen.values()].map((execution) => el("span", null, recorded(execution.name ?? execution.id), " ", el("small", null, timestamp(execution.started_at).slice(0, 19))));
-    replaceChildren(this.#said, ...(size === 2 ? [names[0], " and ", names[1]] : [names[0], size === 1 ? " chosen: choose another one to compare it with." : null]));
   }
 }
 
