@@ -99,6 +99,46 @@ export async function changeBudget(budget: Budget): Promise<void> {
   await ask("PATCH", "/v1/project", {}, { budget });
 }
 
+/** US dollars for a million tokens of each bucket. */
+export interface Rates {
+  readonly input: number;
+  readonly cache_read: number;
+  readonly cache_write: number;
+  readonly output: number;
+  readonly reasoning: number;
+}
+
+export interface Price {
+  readonly model: string;
+  readonly valid_from: number | null;
+  readonly valid_until: number | null;
+  readonly usd_per_million: Rates;
+}
+
+/** Version 0 is the empty table that every project begins with. */
+export interface PriceTable {
+  readonly version: number;
+  readonly made_at: number | null;
+  readonly prices: readonly Price[];
+}
+
+/** A price as it is sent: what is left out costs what it is a kind of. */
+export interface WantedPrice {
+  readonly model: string;
+  readonly valid_from: number | null;
+  readonly valid_until: number | null;
+  readonly usd_per_million: Partial<Rates>;
+}
+
+export function readPrices(signal?: AbortSignal): Promise<PriceTable> {
+  return ask<PriceTable>("GET", "/v1/project/prices", {}, undefined, signal);
+}
+
+/** Refused with 409 if the table is no longer at the expected version. */
+export function replacePrices(expectedVersion: number, prices: readonly WantedPrice[]): Promise<PriceTable> {
+  return ask<PriceTable>("PUT", "/v1/project/prices", {}, { expected_version: expectedVersion, prices });
+}
+
 export interface AuditPage {
   readonly entries: readonly AuditEntry[];
   readonly next_cursor: string | null;

@@ -92,6 +92,67 @@ export interface Step {
   readonly n: number;
 }
 
+/** An execution as its comparison shows it: its own sums, whole, and how much of it was compared. */
+export interface ComparedExecution {
+  readonly id: string;
+  readonly name: string | null;
+  readonly status: ExecutionStatus;
+  readonly started_at: number;
+  readonly duration_ms: number | null;
+  readonly ttft_ms?: number | null;
+  readonly steps: number;
+  readonly error_steps: number;
+  readonly usage: Usage;
+  readonly cost_usd: number | null;
+  readonly derived_cost_usd?: number | null;
+  readonly compared_steps: number;
+  readonly truncated: boolean;
+}
+
+export interface ComparedSide {
+  readonly id: string;
+  readonly writer: string;
+  readonly n: number;
+  readonly at: number;
+  readonly status: string;
+  readonly duration_ms: number;
+  readonly model: string | null;
+  readonly usage: Usage;
+  readonly cost_usd: number | null;
+}
+
+export type Change = "same" | "changed" | "only_a" | "only_b";
+
+/** A member that differs. Values are the beginnings of JSON texts. */
+export interface Difference {
+  /** JSON Pointer. */
+  readonly path: string;
+  readonly change: Exclude<Change, "same">;
+  readonly a: string | null;
+  readonly b: string | null;
+}
+
+export interface ComparedStep {
+  readonly kind: string;
+  readonly name: string;
+  /** Names of what it stands under, the outermost first. */
+  readonly under: readonly string[];
+  readonly change: Change;
+  readonly a: ComparedSide | null;
+  readonly b: ComparedSide | null;
+  /** Of steps that are in both. */
+  readonly differences?: readonly Difference[];
+  readonly more_differences?: boolean;
+}
+
+export interface Comparison {
+  readonly a: ComparedExecution;
+  readonly b: ComparedExecution;
+  readonly steps: readonly ComparedStep[];
+  readonly counts: Readonly<Record<Change, number>>;
+  readonly truncated: boolean;
+}
+
 export interface Project {
   readonly id: string;
   readonly name: string;
@@ -153,11 +214,14 @@ export class Problem extends Error {
   /** HTTP status; 0 if no reply came. */
   readonly status: number;
   readonly code: string;
+  /** Which member of the request or parameter is meant, where it is one. */
+  readonly field: string | null;
 
-  constructor(status: number, code: string, message: string) {
+  constructor(status: number, code: string, message: string, field: string | null = null) {
     super(message);
     this.status = status;
     this.code = code;
+    this.field = field;
   }
 }
 
@@ -201,6 +265,10 @@ export function readExecution(id: string, signal?: AbortSignal): Promise<Executi
 
 export function listSteps(id: string, query: { limit?: number; cursor?: string }, signal?: AbortSignal): Promise<StepList> {
   return read<StepList>(`/v1/executions/${encodeURIComponent(id)}/steps`, query, signal);
+}
+
+export function compareExecutions(a: string, b: string, signal?: AbortSignal): Promise<Comparison> {
+  return read<Comparison>(`/v1/executions/${encodeURIComponent(a)}/compare/${encodeURIComponent(b)}`, {}, signal);
 }
 
 export function verifyExecution(id: string, query: { cursor?: string }, signal?: AbortSignal): Promise<Verification> {
@@ -252,5 +320,5 @@ function problemOf(reply: Response, document: unknown): Problem {
   const fields = (typeof document === "object" && document !== null ? document : {}) as Record<string, unknown>;
   const text = (name: string) => (typeof fields[name] === "string" ? fields[name] : null);
   const message = text("detail") ?? text("title") ?? `The server answered ${reply.status} without saying why.`;
-  return new Problem(reply.status, text("code") ?? "unknown", message);
+  return new Problem(reply.status, text("code") ?? "unknown", message, text("field"));
 }

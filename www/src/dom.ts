@@ -20,6 +20,7 @@ export interface Attributes {
   min?: string;
   step?: string;
   for?: string;
+  form?: string;
   accept?: string;
   list?: string;
   autocomplete?: string;

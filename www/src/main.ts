@@ -4,6 +4,7 @@ import { readProject, resumeSession, signOut } from "./api.ts";
 import { el, on, recorded, replaceChildren } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { showAudit } from "./pages/audit.ts";
+import { showComparison } from "./pages/comparison.ts";
 import { showExecution } from "./pages/execution.ts";
 import { forgetExecutions, showExecutions } from "./pages/executions.ts";
 import { showProject } from "./pages/project.ts";
@@ -13,6 +14,7 @@ import { isSignedIn, onSessionEnd, role } from "./session.ts";
 
 const bar = document.getElementById("bar")!;
 const main = document.getElementById("main")!;
+const BELOW_EXECUTIONS = new Set<Route["page"]>(["execution", "comparison"]);
 /** Aborts what the page that is left had begun. */
 let leave = new AbortController();
 /** Known once the playground was opened. */
@@ -63,6 +65,8 @@ function show(route: Route): void {
       return showExecutions(context);
     case "execution":
       return showExecution(context, route.id);
+    case "comparison":
+      return showComparison(context, route.a, route.b);
     case "playground":
       return void openPlayground(context);
     case "project":
@@ -115,7 +119,7 @@ function drawBar(): void {
 
 function markCurrent(route: Route): void {
   for (const link of bar.querySelectorAll<HTMLElement>("nav a")) {
-    const current = link.dataset["page"] === route.page || (route.page === "execution" && link.dataset["page"] === "executions");
+    const current = link.dataset["page"] === (BELOW_EXECUTIONS.has(route.page) ? "executions" : route.page);
     if (current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

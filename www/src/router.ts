@@ -3,6 +3,7 @@
 export type Route =
   | { readonly page: "executions" }
   | { readonly page: "execution"; readonly id: string }
+  | { readonly page: "comparison"; readonly a: string; readonly b: string }
   | { readonly page: "playground" }
   | { readonly page: "project" }
   | { readonly page: "audit" }
@@ -16,6 +17,10 @@ export function routeOf(path: string): Route {
     const id = decoded(parts[1]!);
     if (id !== null) return { page: "execution", id };
   }
+  if (parts.length === 4 && parts[0] === "executions" && parts[2] === "compare") {
+    const [a, b] = [decoded(parts[1]!), decoded(parts[3]!)];
+    if (a !== null && b !== null) return { page: "comparison", a, b };
+  }
   return { page: "unknown" };
 }
 
@@ -23,8 +28,31 @@ export function executionPath(id: string): string {
   return `/executions/${encodeURIComponent(id)}`;
 }
 
+export function comparisonPath(a: string, b: string): string {
+  return `${executionPath(a)}/compare/${encodeURIComponent(b)}`;
+}
+
+/** The execution that a pasted id, path or address names; null if it names none. */
+export function executionIn(pasted: string): string | null {
+  const trimmed = pasted.trim();
+  if (!trimmed.includes("/")) return trimmed === "" ? null : trimmed;
+  if (!URL.canParse(trimmed, "http://site")) return null;
+  const route = routeOf(new URL(trimmed, "http://site").pathname);
+  return route.page === "execution" ? route.id : null;
+}
+
+let shown: (route: Route) => void = () => {};
+
+/** As a link to the path would. */
+export function goTo(path: string): void {
+  history.pushState(null, "", path);
+  window.scrollTo(0, 0);
+  shown(routeOf(location.pathname));
+}
+
 /** Follows same-origin links without reloading; whoever wants a new tab gets one. */
 export function startRouter(show: (route: Route) => void): void {
+  shown = show;
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;

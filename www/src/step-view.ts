@@ -2,7 +2,7 @@
 
 import type { Step } from "./api.ts";
 import { costLabel, statusLabel, tokens, usageParts } from "./controls.ts";
-import { el, recorded, type Child } from "./dom.ts";
+import { el, recorded, type Attributes, type Child } from "./dom.ts";
 import { count, duration, NOTHING, timestamp } from "./format.ts";
 import { icon } from "./icons.ts";
 import { stepPreview } from "./step-preview.ts";
@@ -23,19 +23,27 @@ export interface StepView {
   toggle(open: boolean): void;
 }
 
+/** Up and down walk the lines, left and right close and open, as in any tree. */
+export function moveBetweenSteps(views: readonly StepView[], event: KeyboardEvent): void {
+  const at = views.findIndex((view) => view.line === event.target);
+  if (at < 0) return;
+  const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: views.length - 1 }[event.key];
+  if (to !== undefined) views[to]?.line.focus();
+  else if (event.key === "ArrowRight") views[at]!.toggle(true);
+  else if (event.key === "ArrowLeft") views[at]!.toggle(false);
+  else return;
+  event.preventDefault();
+}
+
 export function stepView(row: Row, span: TimeSpan, open: boolean, toggled: (open: boolean) => void): StepView {
   const { step, depth, orphan } = row;
   const kind = text(step.kind) ?? "step";
-  drawn += 1;
-  const bodyId = `step-body-${drawn}`;
-  const line = el(
-    "button",
-    { type: "button", class: "step-line", "aria-expanded": "false", "aria-controls": bodyId },
+  const view = stepLine({ class: "step", "data-step": text(step.id) ?? row.key }, [
     el(
       "span",
       { class: "step-name" },
       icon("chevron"),
-      el("span", { class: "kind", "data-kind": KINDS.has(kind) ? kind : "custom" }, recorded(kind)),
+      kindLabel(kind),
       el("span", { class: "step-title" }, recorded(text(step.name) ?? NOTHING)),
       orphan ? el("span", { class: "faint", title: "Its parent step is not loaded or not stored" }, "↑?") : null,
       step.status === "ok" || step.status === undefined ? null : statusLabel(text(step.status) ?? "unknown"),
@@ -44,14 +52,29 @@ export function stepView(row: Row, span: TimeSpan, open: boolean, toggled: (open
     el("span", { class: "step-tokens numeric" }, usageParts(step.usage).length === 0 ? null : tokens(step.usage)),
     el("span", { class: "step-duration numeric" }, step.status === "running" ? "…" : step.status === "abandoned" ? NOTHING : duration(number(step.duration_ms))),
     timeLine(step, span),
-  );
-  line.style.setProperty("--depth", String(Math.min(depth, MAX_INDENT)));
-  const body = el("div", { class: "step-body", id: bodyId, hidden: true });
-  const item = el("li", { class: "step", "data-step": text(step.id) ?? row.key }, line, body);
-  let isOpen = false;
+  ], () => stepContent(step), toggled);
+  indent(view.line, depth);
+  if (open) view.toggle(true);
+  return view;
+}
 
+export function kindLabel(kind: string): HTMLElement {
+  return el("span", { class: "kind", "data-kind": KINDS.has(kind) ? kind : "custom" }, recorded(kind));
+}
+
+export function indent(line: HTMLElement, depth: number): void {
+  line.style.setProperty("--depth", String(Math.min(depth, MAX_INDENT)));
+}
+
+/** A line that opens to show more. */
+export function stepLine(of: Attributes, parts: readonly Child[], content: () => readonly Node[], toggled: (open: boolean) => void = () => {}): StepView {
+  drawn += 1;
+  const bodyId = `step-body-${drawn}`;
+  const line = el("button", { type: "button", class: "step-line", "aria-expanded": "false", "aria-controls": bodyId }, ...parts);
+  const body = el("div", { class: "step-body", id: bodyId, hidden: true });
+  let isOpen = false;
   const view: StepView = {
-    item,
+    item: el("li", of, line, body),
     line,
     toggle(next) {
       if (next === isOpen) return;
@@ -59,12 +82,11 @@ export function stepView(row: Row, span: TimeSpan, open: boolean, toggled: (open
       line.setAttribute("aria-expanded", String(next));
       body.hidden = !next;
       // Built when opened: a closed step costs one line, whatever it holds.
-      body.replaceChildren(...(next ? stepContent(step) : []));
+      body.replaceChildren(...(next ? content() : []));
       toggled(next);
     },
   };
   line.addEventListener("click", () => view.toggle(!isOpen));
-  if (open) view.toggle(true);
   return view;
 }
 

@@ -1,11 +1,12 @@
 /** One execution: what is known of it, whether it is untouched, and its steps on a time line. */
 
 import { listSteps, MAX_PAGE, Problem, readExecution, type ExecutionDetail, type Score, type Step } from "../api.ts";
+import { compareParts, type CompareParts } from "../compare-choice.ts";
 import { completenessLabel, copyButton, costLabel, notice, statusLabel, time, totalTokens, usageParts, whileVisible } from "../controls.ts";
 import { el, on, recorded, replaceChildren, type Child } from "../dom.ts";
 import { count, duration, plural, timestamp } from "../format.ts";
 import { layOutSteps, settledSteps, spanOf, stepKey } from "../step-tree.ts";
-import { factList, stepView, type StepView } from "../step-view.ts";
+import { factList, moveBetweenSteps, stepView, type StepView } from "../step-view.ts";
 import { errorView, valueSection } from "../value-view.ts";
 import { verificationParts, type VerificationParts } from "../verification-view.ts";
 import type { PageContext } from "./page.ts";
@@ -27,6 +28,7 @@ class ExecutionPage {
   readonly #signal: AbortSignal;
   readonly #id: string;
   readonly #verification: VerificationParts;
+  readonly #compare: CompareParts;
   readonly #head = el("div", null, el("p", { class: "faint" }, "Loading…"));
   readonly #problem = el("div", { "aria-live": "polite" });
   readonly #contents = el("div", { class: "execution-contents" });
@@ -42,10 +44,11 @@ class ExecutionPage {
     this.#signal = signal;
     this.#id = id;
     this.#verification = verificationParts(id, signal);
+    this.#compare = compareParts(id, signal);
   }
 
   start(): void {
-    replaceChildren(this.#host, this.#head, this.#problem, this.#verification.result, this.#contents, this.#steps);
+    replaceChildren(this.#host, this.#head, this.#problem, this.#compare.panel, this.#verification.result, this.#contents, this.#steps);
     this.#steps.hidden = true;
     void this.#load();
     whileVisible(REFRESH_MS, this.#signal, () => {
@@ -95,7 +98,8 @@ class ExecutionPage {
     document.title = `${execution.name ?? execution.id} · Stepseal`;
     replaceChildren(this.#problem);
     this.#verification.reset();
-    replaceChildren(this.#head, header(execution, this.#verification.button));
+    this.#compare.named(execution.name);
+    replaceChildren(this.#head, header(execution, [this.#compare.button, this.#verification.button]));
     replaceChildren(this.#contents, ...executionContents(execution));
     this.#drawSteps(execution);
   }
@@ -108,7 +112,7 @@ class ExecutionPage {
       stepView(row, span, this.#open.has(row.key), (open) => (open ? this.#open.add(row.key) : this.#open.delete(row.key))),
     );
     const list = el("ol", { class: "step-list" }, ...this.#views.map((view) => view.item));
-    on(list, { keydown: (event) => this.#moveBetweenSteps(event) });
+    on(list, { keydown: (event) => moveBetweenSteps(this.#views, event) });
     const none = this.#views.length === 0;
     this.#steps.hidden = false;
     replaceChildren(
@@ -138,19 +142,6 @@ class ExecutionPage {
     const button = el("button", { type: "button", class: "load-more" }, "Load more steps");
     return el("div", { class: "list-foot" }, on(button, { click: () => void this.#loadMore(button) }));
   }
-
-  /** Up and down walk the lines, left and right close and open, as in any tree. */
-  #moveBetweenSteps(event: KeyboardEvent): void {
-    const views = this.#views;
-    const at = views.findIndex((view) => view.line === event.target);
-    if (at < 0) return;
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: views.length - 1 }[event.key];
-    if (to !== undefined) views[to]?.line.focus();
-    else if (event.key === "ArrowRight") views[at]!.toggle(true);
-    else if (event.key === "ArrowLeft") views[at]!.toggle(false);
-    else return;
-    event.preventDefault();
-  }
 }
 
 function isOpen(execution: ExecutionDetail): boolean {
@@ -169,7 +160,7 @@ async function readSteps(id: string, atLeast: number, signal: AbortSignal): Prom
   return { steps: [...steps.values()], cursor };
 }
 
-function header(execution: ExecutionDetail, verifyButton: HTMLElement): HTMLElement {
+function header(execution: ExecutionDetail, actions: readonly HTMLElement[]): HTMLElement {
   return el(
     "header",
     { class: "execution-head" },
@@ -180,7 +171,7 @@ function header(execution: ExecutionDetail, verifyButton: HTMLElement): HTMLElem
       el("h1", { tabindex: "-1" }, recorded(execution.name ?? execution.id)),
       statusLabel(execution.status),
       el("span", { class: "spacer" }),
-      verifyButton,
+      ...actions,
     ),
     factList(leadingFacts(execution), "leading"),
     factList(remainingFacts(execution), "remaining"),

@@ -6,6 +6,7 @@ import { el, on, recorded, replaceChildren } from "../dom.ts";
 import { NONE_SHOWN, withFreshPage, withOlder, type Shown } from "../execution-pages.ts";
 import { compactCount, count, duration, NOTHING, plural, timestamp } from "../format.ts";
 import { icon } from "../icons.ts";
+import { PairChoice } from "../pair-choice.ts";
 import { executionPath } from "../router.ts";
 import type { PageContext } from "./page.ts";
 
@@ -50,6 +51,7 @@ class ExecutionsPage {
   readonly #nothing = el("div", { class: "list-state" }, el("p", { class: "faint" }, "Loading…"));
   readonly #older = el("button", { type: "button" }, "Older");
   readonly #foot = el("div", { class: "list-foot" });
+  readonly #choice = new PairChoice();
   readonly #drawn = new Map<string, { readonly content: string; readonly row: HTMLElement }>();
   #filter = this.#filters.value();
   #from = beginningOf(this.#filter);
@@ -64,7 +66,7 @@ class ExecutionsPage {
 
   start(): void {
     const head = el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Executions"), this.#filters.form);
-    replaceChildren(this.#host, head, this.#problem, this.#table, this.#nothing, this.#foot);
+    replaceChildren(this.#host, head, this.#problem, this.#table, this.#nothing, this.#foot, this.#choice.form);
     this.#table.hidden = true;
     this.#filters.listen({ changed: () => this.#applyFilter(), refresh: () => void this.#freshen() });
     on(this.#rows, { click: followRow });
@@ -151,15 +153,16 @@ class ExecutionsPage {
       const content = JSON.stringify(execution);
       const drawn = this.#drawn.get(execution.id);
       if (drawn?.content === content) return drawn.row;
-      const row = executionRow(execution);
+      const row = executionRow(execution, this.#choice.box(execution));
       this.#drawn.set(execution.id, { content, row });
       return row;
     });
     const { children } = this.#rows;
     if (rows.length === children.length && rows.every((row, index) => row === children[index])) return;
     const focused = document.activeElement?.closest("tr")?.getAttribute("data-execution");
+    const part = document.activeElement?.matches("input") ? "input" : "a";
     this.#rows.replaceChildren(...rows);
-    rows.find((row) => row.dataset["execution"] === focused)?.querySelector("a")?.focus({ preventScroll: true });
+    rows.find((row) => row.dataset["execution"] === focused)?.querySelector<HTMLElement>(part)?.focus({ preventScroll: true });
   }
 
   /** Drawn once, not at each refresh: someone may be selecting the snippet. */
@@ -264,7 +267,8 @@ class FilterBar {
 // ---- the table ----
 
 function executionTable(rows: HTMLElement): HTMLElement {
-  const titles = COLUMNS.map(([title, kind]) => el("th", { scope: "col", role: "columnheader", class: kind }, title));
+  const titles = COLUMNS.map(([title, kind]) =>
+    el("th", { scope: "col", role: "columnheader", class: kind }, kind === "cell-choose" ? el("span", { class: "visually-hidden" }, title) : title));
   return el("table", { class: "executions", role: "table", "aria-label": "Executions, newest first" },
     el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...titles)), rows);
 }
@@ -272,21 +276,22 @@ function executionTable(rows: HTMLElement): HTMLElement {
 /** What lies over a row's link, to show more on hover, still leads where the row leads. */
 function followRow(event: MouseEvent): void {
   const target = event.target as Element;
-  if (target.closest("a") === null) target.closest("tr")?.querySelector("a")?.click();
+  if (target.closest("a, .cell-choose") === null) target.closest("tr")?.querySelector("a")?.click();
 }
 
 const COLUMNS: [title: string, kind: string][] = [
-  ["Status", ""], ["Name", ""], ["Agent", ""], ["Started", ""], ["Duration", "numeric"],
+  ["Compare", "cell-choose"], ["Status", ""], ["Name", ""], ["Agent", "cell-agent"], ["Started", ""], ["Duration", "numeric"],
   ["Steps", "numeric"], ["Tokens", "numeric"], ["Cost", "numeric"], ["Record", ""],
 ];
 
-function executionRow(execution: Execution): HTMLElement {
+function executionRow(execution: Execution, box: HTMLElement): HTMLElement {
   const cell = (label: string, kind: string, ...children: Parameters<typeof el>[2][]) =>
     el("td", { role: "cell", class: kind, "data-label": label }, ...children);
   const errors = execution.error_steps;
   return el(
     "tr",
     { role: "row", "data-execution": execution.id },
+    cell("Compare", "cell-choose", box),
     cell("Status", "cell-status", statusLabel(execution.status)),
     cell("Name", "cell-name", el("a", { href: executionPath(execution.id) }, recorded(execution.name ?? execution.id))),
     cell("Agent", "cell-agent", recordedOrNothing(execution.agent)),

@@ -1,4 +1,4 @@
-/** The project's settings and its API keys, for admins. A new key is shown here once and kept nowhere. */
+/** The project's settings, its API keys, its use and its prices, for admins. A new key is shown here once and kept nowhere. */
 
 import { changeProject, createKey, listKeys, revokeKey, rotateKey, type ApiKey, type NewApiKey } from "../administration.ts";
 import { readProject, type Project } from "../api.ts";
@@ -6,6 +6,7 @@ import { copyButton, notice, time } from "../controls.ts";
 import { el, on, recorded, replaceChildren, type Child } from "../dom.ts";
 import { NOTHING } from "../format.ts";
 import type { PageContext } from "./page.ts";
+import { showPrices } from "./prices.ts";
 import { showUsage } from "./usage.ts";
 
 const DAY_MS = 86_400_000;
@@ -17,11 +18,13 @@ export function showProject(context: PageContext): void {
   const settings = el("section", { class: "panel", "aria-label": "Settings" });
   const keys = el("section", { class: "panel", "aria-label": "API keys" });
   const usage = el("section", { class: "panel", "aria-label": "Usage" });
-  replaceChildren(context.host, el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Project")), problem, settings, keys, usage);
+  const prices = el("section", { class: "panel", "aria-label": "Prices" });
+  replaceChildren(context.host, el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, "Project")), problem, settings, keys, usage, prices);
   const attempt = attempting(problem, context.signal);
   void attempt(async () => drawSettings(settings, await readProject(context.signal), attempt));
   new KeysPanel(keys, attempt, context.signal).start();
   showUsage(usage, attempt, context.signal);
+  showPrices(prices, attempt, context.signal);
 }
 
 type Attempt = (act: () => Promise<void>) => Promise<void>;
