@@ -263,9 +263,10 @@ fn now(call: &Call) -> Outcome<i64> {
     Ok(i64::try_from(call.now).doing("telling the time")?)
 }
 
-/// Admins are told how many rows their question cost.
+/// Admins are told how many rows their question cost, where that is known: `worker` 0.8.7 cannot read what D1 says of a database
+/// beyond 4 GiB, whose size it takes for 32 bits. No question reads none.
 pub(crate) fn state_cost(reply: &mut Value, reader: &Reader, rows_read: usize) {
-    if reader.is_admin {
+    if reader.is_admin && rows_read > 0 {
         reply["rows_read"] = rows_read.into();
     }
 }
