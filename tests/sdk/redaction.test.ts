@@ -95,6 +95,27 @@ test("a whole value becomes a marker, a part of it a text, and structure stays t
   assert.match(step["metadata"].card, /^\[redacted card [0-9a-f]{8}\]$/);
 });
 
+const without = (text: string) => text.replace(/(\[redacted \w+ )[0-9a-f]{8}/g, "$1").replace(/("mark":")[0-9a-f]{8}/g, "$1");
+const inputs = (run: Run) => run.getSnapshot().steps.map(({ input }) => JSON.stringify(input));
+
+/** The inputs recorded of `values`, one after the other in one execution, held to what is recorded of each in an execution of its own. */
+async function recordedAsAlone(values: unknown[], more: object = {}): Promise<string[]> {
+  const recorder = await start();
+  const record = (run: Run, input: unknown) => run.recordStep({ kind: "llm", name: "ask", input, ...more });
+  const together = recorder.startExecution({ name: "together" });
+  for (const value of values) record(together, value);
+  const found = inputs(together);
+  assert.equal(found.length, values.length);
+  for (const [index, value] of values.entries()) {
+    const alone = recorder.startExecution({ name: "alone" });
+    record(alone, value);
+    assert.equal(without(found[index]!), without(inputs(alone)[0]!), `value ${index}`);
+    alone.cancel();
+  }
+  await recorder.close();
+  return found;
+}
+
 test("a list that grows, is changed or takes turns with another is redacted as each would be by itself", async () => {
   const pool = [
     { role: "user", content: `write to ${EMAIL}` }, { role: "tool", content: CANARY }, { role: "user", content: CARD }, { role: "user", content: 'a "quoted" ],[ end' },
@@ -114,24 +135,10 @@ test("a list that grows, is changed or takes turns with another is redacted as e
     if (random(12) === 0) list.splice(0, list.length, ...(random(2) ? [pool[0]] : []));
     lists.push([...list]);
   }
-  const without = (text: string) => text.replace(/(\[redacted \w+ )[0-9a-f]{8}/g, "$1").replace(/("mark":")[0-9a-f]{8}/g, "$1");
-  const inputs = (run: Run) => run.getSnapshot().steps.map(({ input }) => JSON.stringify(input));
-  const recorder = await start();
   // Every other history is a request's.
-  const record = (run: Run, list: unknown[]) => run.recordStep({ kind: "llm", name: "ask", input: list[0] === pool[0] ? { model: "m", messages: list } : list, output: EMAIL });
-  const together = recorder.startExecution({ name: "together" });
-  for (const list of lists) record(together, list);
-  const found = inputs(together);
-  assert.equal(found.length, lists.length);
-  for (const [index, list] of lists.entries()) {
-    const alone = recorder.startExecution({ name: "alone" });
-    record(alone, list);
-    assert.equal(without(found[index]!), without(inputs(alone)[0]!), `list ${index}`);
-    alone.cancel();
-  }
+  const found = await recordedAsAlone(lists.map((list) => (list[0] === pool[0] ? { model: "m", messages: list } : list)), { output: EMAIL });
   for (const secret of [EMAIL, CANARY.slice(4), CARD, "hunter2", "0123456789", "MIIEvQ"]) assert.equal(found.join("").includes(secret), false, secret);
   assert.equal(new Set(found.join("").match(/(?<=email )[0-9a-f]{8}|(?<="email","mark":")[0-9a-f]{8}/g)).size, 1, "one address, one mark");
-  await recorder.close();
 });
 
 describe("a long history is not searched again for what it began with", () => {
@@ -139,25 +146,10 @@ describe("a long history is not searched again for what it began with", () => {
   /** What is long enough for that to be done, and what must not be found in any output. */
   const LONG = { role: "system", content: "Be brief. ".repeat(300) };
   const GONE = [EMAIL, "bob@example.org", CANARY.slice(4), CARD, CARD.replaceAll(" ", ""), "hunter2", "MIIEvQ", "dXNlcjpwYXNz", "p4ssw0rd", "eyJhbGciOi", "AAq7Zr2XkW9"];
-  const without = (text: string) => text.replace(/(\[redacted \w+ )[0-9a-f]{8}/g, "$1").replace(/("mark":")[0-9a-f]{8}/g, "$1");
-  const inputs = (run: Run) => run.getSnapshot().steps.map(({ input }) => JSON.stringify(input));
 
-  /** Holds what is recorded of `values`, one after the other in one execution, to what is recorded of each in an execution of its own. */
   async function assertAsAlone(values: unknown[], mayRemain: string[] = []): Promise<string[]> {
-    const recorder = await start();
-    const record = (run: Run, input: unknown) => run.recordStep({ kind: "llm", name: "ask", input });
-    const together = recorder.startExecution({ name: "together" });
-    for (const value of values) record(together, value);
-    const found = inputs(together);
-    assert.equal(found.length, values.length);
-    for (const [index, value] of values.entries()) {
-      const alone = recorder.startExecution({ name: "alone" });
-      record(alone, value);
-      assert.equal(without(found[index]!), without(inputs(alone)[0]!), `value ${index}`);
-      alone.cancel();
-    }
+    const found = await recordedAsAlone(values);
     for (const secret of GONE) if (!mayRemain.includes(secret)) assert.equal(found.join("").includes(secret), false, secret);
-    await recorder.close();
     return found;
   }
 

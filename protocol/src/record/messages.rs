@@ -29,13 +29,14 @@ fn hash(text: &[u8]) -> u32 {
 }
 
 impl MessageTable {
-    /// The index of `text`, tried first at `expected`: histories come in order.
-    pub(super) fn index_of(&self, text: &[u8], expected: usize) -> Option<usize> {
+    /// The index of `text`, tried first at `expected`: histories come in order. Of one that is not there, the hash to
+    /// [`add`](Self::add) it with.
+    pub(super) fn index_of(&self, text: &[u8], expected: usize) -> Result<usize, u32> {
         if self.messages.get(expected).is_some_and(|message| message.text == text) {
-            return Some(expected);
+            return Ok(expected);
         }
         let hash = hash(text);
-        self.messages.iter().position(|message| message.hash == hash && message.text == text)
+        self.messages.iter().position(|message| message.hash == hash && message.text == text).ok_or(hash)
     }
 
     /// The index that the next new message gets.
@@ -44,8 +45,8 @@ impl MessageTable {
     }
 
     /// Takes in a message that event `n` carries.
-    pub(super) fn add(&mut self, text: &[u8], n: u64) {
-        self.messages.push(Message { n, hash: hash(text), text: text.to_vec() });
+    pub(super) fn add(&mut self, text: &[u8], hash: u32, n: u64) {
+        self.messages.push(Message { n, hash, text: text.to_vec() });
     }
 
     /// Forgets the messages of events that are lost.
@@ -130,7 +131,7 @@ impl Ranges {
 
 #[cfg(test)]
 mod tests {
-    use super::{MessageTable, Ranges, find_list, next_element};
+    use super::{MessageTable, Ranges, find_list, hash, next_element};
 
     fn count(text: &[u8]) -> usize {
         let Some(list) = find_list(text) else { return 0 };
@@ -172,15 +173,15 @@ mod tests {
     #[test]
     fn a_message_is_known_by_its_text_until_it_is_lost() {
         let mut table = MessageTable::default();
-        table.add(b"a", 1);
-        table.add(b"b", 2);
-        assert_eq!(table.index_of(b"b", 1), Some(1));
-        assert_eq!(table.index_of(b"b", 7), Some(1));
-        assert_eq!(table.index_of(b"c", 0), None);
+        table.add(b"a", hash(b"a"), 1);
+        table.add(b"b", hash(b"b"), 2);
+        assert_eq!(table.index_of(b"b", 1).ok(), Some(1));
+        assert_eq!(table.index_of(b"b", 7).ok(), Some(1));
+        assert_eq!(table.index_of(b"c", 0).ok(), None);
         table.forget(&(1..2));
-        assert_eq!(table.index_of(b"a", 0), None);
+        assert_eq!(table.index_of(b"a", 0).ok(), None);
         assert_eq!(table.next_index(), 2);
-        table.add(b"a", 5);
-        assert_eq!(table.index_of(b"a", 0), Some(2));
+        table.add(b"a", hash(b"a"), 5);
+        assert_eq!(table.index_of(b"a", 0).ok(), Some(2));
     }
 }

@@ -323,12 +323,12 @@ impl Writer {
             at = element.end;
             let message = &fields.as_bytes()[element];
             let index = self.messages.index_of(message, ranges.expected());
-            ranges.push(index.unwrap_or_else(|| self.send_message(message, now, shared)));
+            ranges.push(index.unwrap_or_else(|hash| self.send_message(message, hash, now, shared)));
         }
         fields.replace(list, &ranges.finish());
     }
 
-    fn send_message(&mut self, message: &[u8], now: u64, shared: &mut Shared) -> usize {
+    fn send_message(&mut self, message: &[u8], hash: u32, now: u64, shared: &mut Shared) -> usize {
         let index = self.messages.next_index();
         let n = self.batch.end();
         let mut value = Vec::new();
@@ -343,7 +343,7 @@ impl Writer {
         line::text(&mut text, ",");
         line::bytes(&mut text, &value[1..value.len() - 1]);
         line::end(&mut text);
-        self.messages.add(message, n);
+        self.messages.add(message, hash, n);
         self.append(&text, now, shared);
         index
     }
