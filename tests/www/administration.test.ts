@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { Browser, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { body, executionId, seal, session, smallExecution } from "../client/batches.ts";
-import { launchBrowser, openPage } from "../fixtures/browser.ts";
+import { launchBrowser, openDashboard } from "../fixtures/browser.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
 const HOSTILE = `"><img src=x onerror="document.title='markup'">`;
@@ -24,15 +24,7 @@ after(async () => {
   await worker?.stop();
 });
 
-async function signedIn(key: string, path: string): Promise<{ page: Page; complaints: string[] }> {
-  const opened = await openPage(browser);
-  opened.page.setDefaultTimeout(10_000);
-  await opened.page.goto(worker.url + path);
-  await opened.page.fill("#key", key);
-  await opened.page.keyboard.press("Enter");
-  await opened.page.waitForSelector("#bar:not([hidden])");
-  return opened;
-}
+const signedIn = (key: string, path: string) => openDashboard(browser, worker.url, path, key);
 
 test("an admin renames, pauses, makes a key, rotates and revokes it, and finds all of it in the log", async () => {
   const { page, complaints } = await signedIn(project.adminKey, "/project");

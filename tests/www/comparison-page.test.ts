@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { chain, executionId, seal, session, type Event } from "../client/batches.ts";
-import { launchBrowser, openPage } from "../fixtures/browser.ts";
+import { launchBrowser, openDashboard } from "../fixtures/browser.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
 const HOSTILE = `"><img src=x onerror="document.title='markup'">`;
@@ -44,15 +44,7 @@ const recordPair = async (of: Project) => [
   ]),
 ] as const;
 
-async function signedIn(path: string, key = project.viewerKey): Promise<{ page: Page; complaints: string[] }> {
-  const opened = await openPage(browser);
-  opened.page.setDefaultTimeout(10_000);
-  await opened.page.goto(worker.url + path);
-  await opened.page.fill("#key", key);
-  await opened.page.keyboard.press("Enter");
-  await opened.page.waitForSelector("#bar:not([hidden])");
-  return opened;
-}
+const signedIn = (path: string, key = project.viewerKey) => openDashboard(browser, worker.url, path, key);
 
 /** A's value, B's and the difference, of a row of a table. */
 const cells = (page: Page, table: string, row: string) => page.locator(`table[aria-label="${table}"] tr[data-row="${row}"] td`).allInnerTexts();

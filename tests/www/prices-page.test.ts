@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import { launchBrowser, openPage } from "../fixtures/browser.ts";
+import { launchBrowser, openDashboard } from "../fixtures/browser.ts";
 import { Worker, type Project } from "../fixtures/worker.ts";
 
 const HOSTILE = `"><img src=x onerror="document.title='markup'">`;
@@ -27,13 +27,9 @@ const stored = async (project: Project) => (await worker.api.withKey(project.adm
 const rates = (input: number, output: number, more = {}) => ({ usd_per_million: { input, output, ...more } });
 
 async function opened(project: Project): Promise<{ page: Page; complaints: string[] }> {
-  const { page, complaints } = await openPage(browser);
-  page.setDefaultTimeout(10_000);
-  await page.goto(`${worker.url}/project`);
-  await page.fill("#key", project.adminKey);
-  await page.keyboard.press("Enter");
-  await page.waitForSelector("#prices-edit");
-  return { page, complaints };
+  const dashboard = await openDashboard(browser, worker.url, "/project", project.adminKey);
+  await dashboard.page.waitForSelector("#prices-edit");
+  return dashboard;
 }
 
 const input = (page: Page, row: number, member: string) => page.locator(".price-row").nth(row).locator(`[data-member=${member}] input`);
