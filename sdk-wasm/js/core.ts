@@ -180,15 +180,16 @@ export class Core {
   }
 
   /** Writes `text` as UTF-8 where the next call reads it, after the `secret`. Gives the length of both in bytes. */
-  pass(text: string, secret = new Uint8Array()): number {
+  pass(text: string, secret?: Uint8Array): number {
     if (text.length > TEXT_MAX) return 0;
+    const before = secret?.length ?? 0;
     // A UTF-16 unit takes at most three bytes.
-    const room = secret.length + text.length * 3;
+    const room = text.length * 3;
     // First, because it may move the memory.
-    const at = this.sdk_input(room);
-    const into = new Uint8Array(this.sdk_memory.buffer, at, room);
-    into.set(secret);
-    return secret.length + this.#encoder.encodeInto(text, into.subarray(secret.length)).written;
+    const at = this.sdk_input(before + room);
+    const { buffer } = this.sdk_memory;
+    if (secret) new Uint8Array(buffer, at).set(secret);
+    return before + this.#encoder.encodeInto(text, new Uint8Array(buffer, at + before, room)).written;
   }
 
   /** What the last call has made. */

@@ -34,7 +34,7 @@ if (airlineRunsAbsent) {
 console.log("the worst texts, MB/s at 100 kB and at 1 MB (linear: about the same)");
 for (const unit of [
   "a", "word ", "-----BEGIN ", "-----BEGIN PRIVATE KEY", "4", "4242 ", "1 ", "eyJ", "eyJaaaaaaaaaaaaaaaaaaaaaa-", "@", "a@", "a@b.", "%40", "a%40", "://a:", "password: ",
-  "password='", "authorization: ", "cookie:", "\\", "\\n", "sk-", "bearer ", "key-", ".", "A1b.", "1:AA", "[redacted ", "password=[redacted ", "é", "\"",
+  "password='", "authorization: ", "cookie:", "\\", "\\n", "sk-", "bearer ", "key-", ".", "A1b.", "1:AA", "[redacted ", "password=[redacted ", "é", "\"", "=", ":", "-", "_aaaaaaaaaaaaaaaa", "lsv2_sk_", "hooks.slack.com/",
 ]) {
   const [small, large] = [100_000, 1_000_000].map((length) => megabytesPerSecond([JSON.stringify(unit.repeat(length / unit.length))]));
   console.log(`  ${JSON.stringify(unit).padEnd(30)} ${small!.toFixed(1).padStart(8)} ${large!.toFixed(1).padStart(8)}`);

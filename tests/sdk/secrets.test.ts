@@ -74,6 +74,10 @@ for (const around of ["see # now", "x=#&y=1", '"#"', "(#)", "\n#\n", "a,#,b", "h
   });
 }
 
+test("all of a key goes where two families find a part of it each", async () => {
+  assert.deepEqual(await unmarked([`sk-ABSK${PLAIN.slice(0, 20)}/${PLAIN.slice(0, 20)}=.`, `sk-lf-sk-${PLAIN.slice(0, 30)}-${PLAIN.slice(0, 9)}`]), ["<api_key><api_key>.", "<api_key>"]);
+});
+
 test("what comes near a family stays", async () => {
   const harmless = [
     "AKIA is a prefix", `AKIA${UPPER.slice(0, 15)}`, `AKIA${UPPER.slice(0, 16)}x`, `xAKIA${UPPER.slice(0, 16)}`, `task-${PLAIN.slice(0, 30)}`,
@@ -103,6 +107,7 @@ test("what is named as a secret is one", async () => {
     ["use Bearer q7Zr2XkW9vTm4LpB.", "use Bearer <authorization>"],
     ["Basic dXNlcjpwYXNz", "Basic <authorization>"],
     ["postgres://ann:p@ss@db.example/x", "postgres://ann:<connection_string>@db.example/x"],
+    ["postgres://ann:p!ss.@db.example/x", "postgres://ann:<connection_string>@db.example/x"],
     ['password="unclosed', 'password="<secret>'],
     ["password='unclosed", "password='<secret>"],
   ];
@@ -145,7 +150,7 @@ test("the worst texts end", async () => {
   // A search that looked back or ahead without bound would take days for a megabyte. `npm run bench -- redaction` has the speeds.
   const units = [
     "a", "word ", "-----BEGIN ", "-----BEGIN PRIVATE KEY", "4", "4242 ", "1 ", "eyJ", "eyJaaaaaaaaaaaaaaaaaaaaaa-", "a@", "@", "a@b.", "%40", "a%40", "://a:", "password: ", "password='", 'password="',
-    "authorization: ", "cookie:", "\\", "\\n", "sk-", "bearer ", "key-", ".", "1:AA", "[redacted ", "password=[redacted ", "é", '"', "a.a", "A1b.",
+    "authorization: ", "cookie:", "\\", "\\n", "sk-", "bearer ", "key-", ".", "1:AA", "[redacted ", "password=[redacted ", "é", '"', "a.a", "A1b.", "=", ":", "-", "_aaaaaaaaaaaaaaaa", "lsv2_sk_", "hooks.slack.com/", `key-${HEX}g`,
   ];
   const bodies = await recorded(units.map((unit) => unit.repeat(200_000 / unit.length)));
   assert.equal(bodies.length, units.length);

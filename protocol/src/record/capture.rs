@@ -4,6 +4,7 @@
 //! is one JSON object without white space is its host's to see to, which has a JSON writer; what would break the line is
 //! refused. What must not leave the host has been taken out before.
 
+use super::json::plain_len;
 use super::line;
 use super::shrink::shorten;
 use crate::limits::DEPTH_MAX;
@@ -55,10 +56,14 @@ pub(super) fn capture(text: &str) -> Result<Fields, Malformed> {
     let mut out = Vec::new();
     let (mut at, mut copied) = (0, 0);
     let (mut depth, mut in_string) = (0_usize, false);
-    while at < text.len() {
+    loop {
+        if in_string {
+            at += plain_len(text.get(at..).unwrap_or_default());
+        }
         let start = at;
+        let Some(byte) = text.get(at) else { break };
         at += 1;
-        match text[start] {
+        match byte {
             0..=0x1f => return Err(Malformed),
             b'"' => in_string = !in_string,
             b'\\' => match surrogate(&text[at..]) {
