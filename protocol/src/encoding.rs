@@ -62,15 +62,6 @@ fn base64_digit(bits: u32, url: bool) -> u8 {
     }
 }
 
-/// Appends lower-case hex.
-pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            out.extend_from_slice(&[if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }]);
-        }
-    }
-}
-
 /// Lower-case hex.
 pub fn hex_encode(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(bytes)
@@ -88,7 +79,7 @@ pub fn hex_decode_any_case(text: &str) -> Result<Vec<u8>, InvalidEncoding> {
 
 #[cfg(test)]
 mod tests {
-    use super::{base64_encode, base64url_encode, hex_encode, push_base64, push_hex};
+    use super::{base64_encode, base64url_encode, push_base64};
     use alloc::string::String;
     use alloc::vec::Vec;
     use proptest::prelude::{any, prop, prop_assert_eq, proptest};
@@ -103,7 +94,6 @@ mod tests {
             };
             prop_assert_eq!(written(&|out| push_base64(out, &bytes, false)), base64_encode(&bytes));
             prop_assert_eq!(written(&|out| push_base64(out, &bytes, true)), base64url_encode(&bytes));
-            prop_assert_eq!(written(&|out| push_hex(out, &bytes)), hex_encode(&bytes));
         }
     }
 }

@@ -1,6 +1,6 @@
 // Bytes as they are recorded: never their content.
 
-import { base64url } from "./base64url.js";
+import { sha256 } from "./digest.js";
 import type { Bytes } from "./types.js";
 
 /** Stands for a file or other bytes in what is recorded. Made by {@link Recorder.blob}. */
@@ -16,7 +16,5 @@ export const REFERENCE = {};
 
 export async function refer(data: Blob | Bytes, type?: string): Promise<BlobReference> {
   const blob = new Blob([data as BlobPart], { type: type ?? (data as Partial<Blob>).type });
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
-  const sha256 = base64url(digest);
-  return Object.assign(Object.create(REFERENCE), { sha256, bytes: blob.size, type: blob.type });
+  return Object.assign(Object.create(REFERENCE), { sha256: await sha256(await blob.arrayBuffer()), bytes: blob.size, type: blob.type });
 }

@@ -28,6 +28,8 @@ interface Exports {
   sdk_hold(ms: number): void;
   sdk_presume_owner(len: number): void;
   sdk_record(handle: number, event: number, len: number): number;
+  sdk_unhashed(): number;
+  sdk_hashed(len: number): void;
   sdk_flush(): number;
   sdk_settled(mark: number): number;
   sdk_session(len: number, expiresAt: number, serverTime: number): number;
@@ -93,16 +95,11 @@ export interface Attempt {
   body: Uint8Array<ArrayBuffer>;
 }
 
-/** What came of an attempt. Times that are not known are -1. */
-export interface Reply {
-  status: number;
-  code: string;
-  server_time: number;
-  retry_after_ms: number;
-  rejected: number;
-  reasons: string[];
-  round_trip_ms: number;
-}
+/**
+ * What came of an attempt: a status, 0 if there was no reply; what the reply says, its code and the reasons of its verdicts, a line each.
+ * Times that are not known are -1.
+ */
+export type Reply = [status: number, says: string, server_time: number, retry_after_ms: number, rejected: number, round_trip_ms: number];
 
 /** What takes and gives but numbers is the wasm's own. */
 export interface Core extends Exports {}
@@ -162,14 +159,19 @@ export class Core {
     return { id: attempt >>> 1, keepalive: (attempt & 1) !== 0, body: this.#output() };
   }
 
+  /** A body whose SHA-256 is wanted, and its number. */
+  unhashed(): [key: number, body: Uint8Array<ArrayBuffer>] | undefined {
+    const key = this.sdk_unhashed();
+    return key < 0 ? undefined : [key, this.#output()];
+  }
+
   /** The request of an attempt, whose body may have been packed, if it can still be sent. */
   seal(attempt: number, body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
     return this.sdk_seal(attempt, this.pass("", body)) ? this.#output() : undefined;
   }
 
-  settle(attempt: number, reply: Reply): void {
-    const len = this.pass([reply.code, ...reply.reasons].join("\n"));
-    this.sdk_settle(attempt, len, reply.status, reply.server_time, reply.retry_after_ms, reply.rejected, reply.round_trip_ms);
+  settle(attempt: number, [status, says, ...numbers]: Reply): void {
+    this.sdk_settle(attempt, this.pass(says), status, ...numbers);
   }
 
   fates(): Counts {

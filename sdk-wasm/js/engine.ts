@@ -1,6 +1,7 @@
 // Drives the core: gives it the clock, does what it asks, tells it what came of it.
 
 import { Core, type Reply, RENEW_SESSION, SEND, TAKE_TURN, YIELD_TURN } from "./core.js";
+import { sha256 } from "./digest.js";
 import { later } from "./later.js";
 import type { Redaction } from "./redaction/redaction.js";
 import type { Persistence, PersistenceHost } from "./persistence.js";
@@ -16,6 +17,9 @@ const ANNOUNCE_AFTER_MS = 500;
 const PACK_MIN = 1_024;
 /** A batch that is not packed by then goes out as it is, in milliseconds. */
 const PACK_MAX_MS = 1_000;
+
+/** Whether a batch is hashed elsewhere than on this thread, or cannot be: an insecure context has no `crypto.subtle`. */
+const HASHING = { none: 0, underWay: 1, impossible: 2 } as const;
 
 /** A step that has not ended. */
 export interface RunningStep {
@@ -50,6 +54,7 @@ export class Engine implements PersistenceHost {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #announceTimer: ReturnType<typeof setTimeout> | undefined;
   #isPumpDue = false;
+  #hashing: number = HASHING.none;
   /** From `pagehide` to `pageshow`. */
   #isLeaving = false;
   /** Attempts that outlive the page, but whose answers do not reach it. */
@@ -219,9 +224,31 @@ export class Engine implements PersistenceHost {
         break;
       }
     }
-    this.#persistence?.save();
+    if (!this.#hash()) this.#persistence?.save();
     for (const check of this.#flushes) check();
     this.#tellStatus();
+  }
+
+  /**
+   * Has a batch hashed elsewhere than on this thread; says whether that is under way. What is saved before it is done the core must
+   * hash itself.
+   */
+  #hash(): boolean {
+    const next = this.#hashing === HASHING.none && this.ask((core) => core.unhashed());
+    if (next) {
+      const [key, body] = next;
+      this.#hashing = HASHING.underWay;
+      const take = (digest: string): void => {
+        this.#hashing = HASHING.none;
+        this.ask((core) => core.sdk_unhashed() === key && core.sdk_hashed(core.pass(digest)));
+      };
+      const fail = (): void => void (this.#hashing = HASHING.impossible);
+      void sha256(body).then(take, fail).then(() => {
+        this.#persistence?.save();
+        this.pump();
+      });
+    }
+    return this.#hashing === HASHING.underWay;
   }
 
   #tellStatus(): void {
@@ -243,7 +270,7 @@ export class Engine implements PersistenceHost {
       if (!request) return this.#pumpSoon();
       void send(this.#url, request, keepalive, this.#requests.signal).then((reply) => {
         // Chromium fails a keepalive request towards the page that it outlives, and delivers it all the same.
-        if (this.#isLeaving && keepalive && reply.status === 0) this.#unanswered.push([id, reply]);
+        if (this.#isLeaving && keepalive && !reply[0]) this.#unanswered.push([id, reply]);
         else this.#settle(id, reply);
       });
     };
@@ -254,8 +281,9 @@ export class Engine implements PersistenceHost {
   }
 
   #settle(attempt: number, reply: Reply): void {
-    if (reply.status !== 200) this.#note(`batch not stored: ${reply.status || "no reply"} ${reply.code}`);
-    if (reply.retry_after_ms >= HOLD_NOTED_MS) this.#persistence?.held(reply.retry_after_ms);
+    const [status, says, , retry_after_ms] = reply;
+    if (status !== 200) this.#note(`batch not stored: ${status || "no reply"} ${says.split("\n", 1)[0]}`);
+    if (retry_after_ms >= HOLD_NOTED_MS) this.#persistence?.held(retry_after_ms);
     this.ask((core) => core.settle(attempt, reply));
     this.pump();
   }
@@ -350,7 +378,7 @@ async function gzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuf
   return new Uint8Array(await packed.arrayBuffer());
 }
 
-const NO_REPLY: Reply = { status: 0, code: "", server_time: -1, retry_after_ms: -1, rejected: 0, reasons: [], round_trip_ms: 0 };
+const NO_REPLY: Reply = [0, "", -1, -1, 0, 0];
 
 async function send(url: URL, body: BodyInit, keepalive: boolean, ended: AbortSignal): Promise<Reply> {
   const sentAt = performance.now();
@@ -368,15 +396,9 @@ async function send(url: URL, body: BodyInit, keepalive: boolean, ended: AbortSi
     const round_trip_ms = performance.now() - sentAt;
     const answer = readJson(await response.text());
     const { code, server_time, rejected = 0, verdicts } = answer;
-    return {
-      status: response.status,
-      code: String(code ?? "").split("\n", 1)[0]!,
-      server_time: server_time ?? -1,
-      retry_after_ms: retryAfterMs(response, answer),
-      rejected,
-      reasons: Array.isArray(verdicts) ? verdicts.map((verdict?: { reason?: unknown }) => String(verdict?.reason)) : [],
-      round_trip_ms,
-    };
+    const reasons = Array.isArray(verdicts) ? verdicts.map((verdict?: { reason?: unknown }) => String(verdict?.reason)) : [];
+    const says = [String(code ?? "").split("\n", 1)[0], ...reasons].join("\n");
+    return [response.status, says, server_time ?? -1, retryAfterMs(response, answer), rejected, round_trip_ms];
   } catch {
     return NO_REPLY;
   }

@@ -18,6 +18,7 @@ import type {
   Usage,
 } from "./types.js";
 
+const BUCKETS = ["input", "cache_read", "cache_write", "output", "reasoning"] as const;
 /** So much of the steps' texts is kept for snapshots, in UTF-16 units; later steps are kept without contents. */
 const SNAPSHOT_MAX = 1 << 22;
 
@@ -141,7 +142,7 @@ export class Execution {
     const steps: StepSnapshot[] = [...this.#steps, ...running].flatMap(parsed);
     const counted = steps.filter(({ kind }) => kind !== "agent" && kind !== "chain");
     const sum = (value: (step: StepSnapshot) => number | undefined): number => counted.reduce((total, step) => total + (Number(value(step)) || 0), 0);
-    const tokens = (bucket: keyof Usage): number => sum((step) => step.usage?.[bucket]);
+    const usage = Object.fromEntries(BUCKETS.map((bucket) => [bucket, sum((step) => step.usage?.[bucket])])) as Required<Usage>;
     return {
       id: this.id,
       name: JSON.parse(this.#start).name ?? "",
@@ -149,7 +150,7 @@ export class Execution {
       started_at: this.#startedAt,
       ended_at: this.#endedAt,
       steps,
-      usage: { input: tokens("input"), cache_read: tokens("cache_read"), cache_write: tokens("cache_write"), output: tokens("output"), reasoning: tokens("reasoning") },
+      usage,
       cost_usd: sum((step) => step.cost_usd),
     };
   }

@@ -5,6 +5,7 @@ import { Execution } from "./execution.js";
 import { canPersist, Persistence } from "./persistence.js";
 import { randomHex } from "./random.js";
 import { Redaction } from "./redaction/redaction.js";
+import { findSecrets } from "./redaction/secrets.js";
 import { secureUrl, sessionProvider, type SessionProvider } from "./session.js";
 import type { Bytes, Counts, ExecutionOptions, RecorderOptions, RecorderStatus } from "./types.js";
 
@@ -41,6 +42,8 @@ export class Recorder extends EventTarget {
     const stores = options.storage !== "memory" && canPersist();
     const queue = randomHex(8);
     try {
+      // Fails at once where it cannot work, and not at each event.
+      findSecrets("");
       const core = await loadCore(options.wasm);
       const isPage = typeof document !== "undefined";
       const host = +isPage * HOST.isPage + +provider.renewable * HOST.renews + +stores * HOST.stores + +keep_failures * HOST.keepsFailures;

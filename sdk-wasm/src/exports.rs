@@ -235,6 +235,24 @@ pub extern "C" fn sdk_record(handle: u32, event: u32, len: usize) -> bool {
     recorder.record(Handle(handle), event_type(event), fields, now.monotonic_ms)
 }
 
+/// Makes at [`sdk_output`] a body whose SHA-256 is wanted; gives a number that says which body it is, or -1 if none is.
+#[unsafe(no_mangle)]
+pub extern "C" fn sdk_unhashed() -> i32 {
+    let state = state();
+    let Some((body, key)) = state.recorder.as_ref().and_then(Recorder::unhashed) else { return -1 };
+    state.output.clear();
+    state.output.extend_from_slice(body);
+    key as i32
+}
+
+/// Takes the SHA-256 of the body that [`sdk_unhashed`] gives now. Input: its base64url.
+#[unsafe(no_mangle)]
+pub extern "C" fn sdk_hashed(len: usize) {
+    if let Some((digest, _, recorder)) = state().text_and_recorder(len) {
+        recorder.hashed(digest);
+    }
+}
+
 /// Cuts all there is; gives the mark to ask [`sdk_settled`] about.
 #[unsafe(no_mangle)]
 pub extern "C" fn sdk_flush() -> u32 {

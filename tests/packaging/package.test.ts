@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { nodeResolve } from "@rollup/plugin-node-resolve";
 import { rollup } from "@rollup/wasm-node";
-import { build as esbuild } from "esbuild";
+import { build as esbuild, transform } from "esbuild";
 import { build as viteBuild } from "vite";
 import webpack from "webpack";
 import { packageCommand } from "../../scripts/dependencies.mjs";
@@ -29,6 +29,14 @@ describe("the tarball", () => {
     const files = ["LICENSE", "README.md", "bin/api.js", "bin/export-file.js", "bin/import-file.js", "bin/progress.js", "bin/stepseal.js", "bin/terminal.js", "bin/verify-export.js", "index.js", "inline.js", "node.js", "package.json", "redaction.js", "server.js", "stepseal_bg.wasm", "workerd.js"];
     assert.deepEqual(installed.files.filter((file) => !file.endsWith(".d.ts")), files);
     for (const file of ["index.d.ts", "server.d.ts"]) assert.ok(installed.files.includes(file), file);
+  });
+
+  test("has no pattern that an older engine could not even read: it would lose the host's whole bundle", async () => {
+    for (const file of installed.files.filter((file) => /^\w+\.js$/.test(file))) {
+      const patternsMade = (code: string) => code.split("new RegExp(").length - 1;
+      const { code } = await transform(read(file), { target: "safari16" });
+      assert.equal(patternsMade(code), patternsMade(read(file)), `${file} has literals of patterns that look behind`);
+    }
   });
 
   test("depends on nothing and claims no side effects", () => {

@@ -156,7 +156,7 @@ function read(body: Buffer, request: IncomingMessage): Received {
   const [version, token, id, ts, signature] = body.subarray(0, end).toString().split(" ");
   const content = body.subarray(end + 1);
   assert.equal(version, "b1");
-  assert.match(id!, /^bat_[0-9a-f]{32}$/);
+  assert.match(id!, /^bat_[\w-]{22}$/);
   assert.match(ts!, /^[1-9][0-9]{9}$/);
   assert.equal(signature, sign(sessionKey(PROJECT_SECRET, token!), id!, ts!, content));
   const isGzip = content[0] === 0x1f && content[1] === 0x8b;

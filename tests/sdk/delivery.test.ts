@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { Recorder } from "../../sdk-wasm/pkg/node.js";
 import { Collector, session, type Answer } from "./collector.ts";
 
@@ -51,6 +52,33 @@ test("a batch that met 503 is sent again, the same, signed anew", async () => {
   assert.deepEqual([second!.id, second!.body], [first!.id, first!.body]);
   assert.deepEqual([third!.id, third!.body], [first!.id, first!.body]);
   assert.equal(recorder!.status.last_error, "batch not stored: 500 internal");
+});
+
+describe("batches are a chain", () => {
+  const digest = SubtleCrypto.prototype.digest;
+  const hashes: [when: string, hash: typeof digest][] = [
+    ["that are hashed in time", digest],
+    ["that are hashed too late", async function (this: SubtleCrypto, ...asked) {
+      await pause(20);
+      return digest.apply(this, asked);
+    }],
+    ["that nobody but the core can hash", () => Promise.reject(new Error("no"))],
+  ];
+  for (const [when, hash] of hashes) {
+    test(when, async (t) => {
+      const { mock } = t.mock.method(SubtleCrypto.prototype, "digest", hash);
+      const recorder = await start({ batch: { max_events: 3 } });
+      const runs = [recorder.startExecution({ name: "a" }), recorder.startExecution({ name: "b" })];
+      for (let number = 0; number < 60; number++) {
+        for (const run of runs) run.log(number);
+        if (number % 7 === 0) await pause(5);
+      }
+      for (const run of runs) run.complete();
+      assert.deepEqual(await recorder.flush(), all(124));
+      for (const run of runs) assert.equal(collector.events(run.id).length, 62);
+      assert.ok(mock.callCount() > 0, "it was asked");
+    });
+  }
 });
 
 test("a reply that is lost after the commit stores nothing twice", async () => {
@@ -222,7 +250,9 @@ test("batches are cut by count, bytes and time, and form a chain", async () => {
   const events = collector.events(run.id);
   assert.deepEqual(counts, all(events.length));
   assert.equal(events.length, 133);
-  assert.deepEqual(collector.received.slice(0, 2).map((batch) => batch.events.length), [50, 50]);
+  // Several are under way at once, and the later may arrive first.
+  const cut = collector.received.toSorted((a, b) => a.header.k - b.header.k);
+  assert.deepEqual(cut.slice(0, 2).map((batch) => batch.events.length), [50, 50]);
   assert.ok(collector.received.every((batch) => Buffer.byteLength(batch.body) <= 20_000 && batch.events.length <= 50));
 });
 
@@ -462,6 +492,25 @@ describe("in a process of its own", () => {
       const { mintSession } = await import("./server.js");
       console.log(typeof Recorder.start, typeof mintSession, Object.keys(globalThis).length - before);`;
     assert.deepEqual([node(program).stdout, node(program).stderr], ["function function 0\n", ""]);
+  });
+
+  test("where patterns cannot look behind the host goes on, nothing is recorded, and that is said", () => {
+    const program = `
+      globalThis.RegExp = class extends RegExp {
+        constructor(pattern, flags) {
+          if (/\\(\\?<[=!]/.test(pattern)) throw new SyntaxError("invalid group specifier name");
+          super(pattern, flags);
+        }
+      };
+      await import("./redaction.js");
+      const { Recorder } = await import("./node.js");
+      const recorder = await Recorder.start({ endpoint: "http://127.0.0.1:9", session: async () => ({}) });
+      const run = recorder.startExecution({ name: "unrecorded" });
+      run.log("x");
+      const { state, last_error, reasons } = recorder.status;
+      console.log(state, last_error, JSON.stringify(reasons));
+      process.exit();`;
+    assert.deepEqual([node(program).stdout, node(program).stderr], ['unavailable SyntaxError: invalid group specifier name {"recorder_unavailable":2}\n', ""]);
   });
 
   test("a recorder keeps no process running", () => {

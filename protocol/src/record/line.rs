@@ -106,8 +106,8 @@ pub(super) fn replace(text: &mut Vec<u8>, part: Range<usize>, value: &[u8]) {
 #[inline(never)]
 pub fn until<'a>(rest: &mut &'a str, separator: u8) -> &'a str {
     let len = rest.bytes().position(|byte| byte == separator).unwrap_or(rest.len());
-    let word = rest.get(..len).unwrap_or_default();
-    *rest = rest.get(len + 1..).unwrap_or_default();
+    let (word, after) = rest.split_at_checked(len).unwrap_or_default();
+    *rest = after.get(1..).unwrap_or_default();
     word
 }
 

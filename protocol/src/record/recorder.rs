@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::journal::{Journal, Store};
 use super::line::{self, HEADER_MAX};
-use super::outbox::{Batch, Entry, Outbox};
+use super::outbox::{Batch, Entry, Outbox, Prev};
 use super::owners::Owners;
 use super::pace::Pace;
 use super::random::Random;
@@ -244,6 +244,22 @@ impl Recorder {
             self.bound_outbox();
         }
         has_cut || was_waiting.is_none() && is_waiting.is_some() || self.shared.journal.store == Store::Open
+    }
+
+    /// The body of a cut batch whose digest is needed soon, and a number that says which. A host that can hash elsewhere than on its
+    /// main thread may; where it has not done so in time, the recorder does.
+    pub fn unhashed(&self) -> Option<(&[u8], u32)> {
+        self.writers.iter().filter_map(Slot::writer).find_map(Writer::unhashed)
+    }
+
+    /// Takes the SHA-256, as base64url, of what [`unhashed`](Self::unhashed) gives now. A host that was given the body a while ago sees
+    /// by the number whether it is the same.
+    pub fn hashed(&mut self, digest: &str) {
+        let mut writers = self.writers.iter_mut().filter_map(Slot::writer_mut);
+        let writer = writers.find(|writer| writer.unhashed().is_some());
+        if let (Some(writer), Some(digest)) = (writer, Prev::parse(digest.as_bytes(), 0, 43)) {
+            writer.hashed(digest);
+        }
     }
 
     /// Ends a writer whose execution goes on without it.

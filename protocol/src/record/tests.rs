@@ -215,7 +215,7 @@ fn an_execution_that_fits_is_one_batch() {
     let sent = Sent::read(&attempt);
     assert_eq!(sent.token, TOKEN);
     assert_eq!(sent.ts, WALL / 1_000);
-    assert!(sent.id.strip_prefix("bat_").is_some_and(|hex| hex.len() == 32));
+    assert!(sent.id.strip_prefix("bat_").is_some_and(|random| random.len() == 22));
     assert_eq!(
         core::str::from_utf8(&sent.body).unwrap(),
         concat!(
@@ -250,7 +250,7 @@ fn another_writer_says_who_it_is_and_that_it_has_done() {
     for (batch, types) in sent.iter().zip([["log"], ["state"]]) {
         assert_eq!(
             (batch.header["w"].as_str().unwrap().len(), batch.header["fin"].as_bool()),
-            (32, Some(true))
+            (22, Some(true))
         );
         assert_eq!(batch.types(), types);
     }
@@ -277,6 +277,46 @@ fn batches_are_cut_by_count_and_chained() {
         prev = BodyDigest::of(&batch.body).to_base64url();
     }
     assert_eq!(host.counts(), (7, 0, 0, 0));
+}
+
+#[test]
+fn a_host_may_hash_what_is_cut_until_the_next_header_needs_it() {
+    let mut host = Host::new(Config { batch_events_max: 2, ..Config::new("test/1") });
+    let [a, b] = [Role::Starter, Role::Companion].map(|role| host.recorder.open(execution(), role));
+    let cut = |host: &mut Host, run| (0..2).for_each(|_| _ = host.log(run, "x"));
+    let asked = |host: &Host| host.recorder.unhashed().map(|(body, number)| (body.to_vec(), number));
+    assert_eq!(asked(&host), None);
+    cut(&mut host, b);
+    let (of_b, first) = asked(&host).unwrap();
+    cut(&mut host, a);
+    let (of_a, second) = asked(&host).unwrap();
+    assert_ne!(first, second, "the same number means the same body");
+    // Not its digest, so that it shows whose it is.
+    let given = "A".repeat(43);
+    host.recorder.hashed(&given);
+    assert_eq!(asked(&host), Some((of_b.clone(), first)));
+    cut(&mut host, b);
+    assert_ne!(asked(&host).unwrap().1, first, "the recorder has hashed it: the header needed it");
+    cut(&mut host, a);
+    for run in [a, b] {
+        host.record(run, EventType::End, &json!({}));
+    }
+    assert_eq!(asked(&host), None, "nothing comes after a last batch");
+    host.recorder.hashed(&given);
+    let sent = host.store_all();
+    let own = |body: &[u8]| BodyDigest::of(body).to_base64url();
+    for batch in &sent {
+        let before = sent.iter().find(|other| other.key() == (batch.key().0, batch.key().1.wrapping_sub(1)));
+        let expected = before.map_or(String::new(), |before| own(&before.body));
+        let is_given = before.is_some_and(|before| before.body == of_a);
+        assert_eq!(
+            batch.header["prev"],
+            if is_given { &given } else { &expected }.as_str(),
+            "{:?}",
+            batch.key()
+        );
+    }
+    assert_eq!(sent.len(), 6);
 }
 
 #[test]

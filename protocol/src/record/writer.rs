@@ -4,7 +4,7 @@ use super::capture::{Fields, Malformed, capture};
 use super::journal::Journal;
 use super::line::{self, About};
 use super::messages::{MessageTable, Ranges, find_list, next_element};
-use super::outbox::{Batch, prev_of};
+use super::outbox::{Batch, Prev, prev_of};
 use super::owners::Owner;
 use super::shared::Shared;
 use super::shrink::shorten;
@@ -98,6 +98,8 @@ pub(super) struct Writer {
     saved_lines: (usize, u64),
     /// The numbers under which the store has them.
     saved_at: Vec<u64>,
+    /// The body before that batch, and what it was cut as, until its digest is known. Empty if nothing is to be hashed.
+    unhashed: (Vec<u8>, u32),
     /// Bytes that were cut while it is held.
     held_bytes: usize,
     messages: MessageTable,
@@ -128,6 +130,7 @@ impl Writer {
             lines_since: 0,
             saved_lines: (0, 0),
             saved_at: Vec::new(),
+            unhashed: (Vec::new(), 0),
             held_bytes: 0,
             messages: MessageTable::default(),
             losses: Vec::new(),
@@ -166,6 +169,7 @@ impl Writer {
 
     /// What the store does not have yet; it has it from now on.
     pub(super) fn save(&mut self) -> Unsaved<'_> {
+        self.hash();
         let batch = &self.batch;
         let is_moved = !self.is_saved && batch.end() != 0;
         self.is_saved |= is_moved;
@@ -241,6 +245,7 @@ impl Writer {
     #[inline(never)]
     fn cut_batch(&mut self, last: bool, fin: bool, shared: &mut Shared) {
         self.forget_lines(&mut shared.journal);
+        self.hash();
         let batch = &mut self.batch;
         let about =
             About { clock_offset_ms: shared.clock.offset_ms(), lost: shared.lost, sdk: shared.sdk, fin };
@@ -248,13 +253,36 @@ impl Writer {
         line::header(&mut body, batch, &about);
         body.append(&mut batch.body);
         self.held_bytes += body.len();
-        batch.prev = prev_of(&body);
+        if !last {
+            line::bytes(&mut self.unhashed.0, &body);
+            self.unhashed.1 = shared.outbox.end();
+        }
         shared.outbox.push(Box::new(Batch { last, cut_at: shared.wall_ms, body, ..**batch }));
         batch.id = shared.random.batch_id();
         batch.k += 1;
         batch.n = batch.end();
         batch.cut_at = shared.wall_ms;
         (batch.count, batch.dropped) = (0, 0);
+    }
+
+    /// The body whose digest the next header needs, and the number that nothing else was cut as.
+    pub(super) fn unhashed(&self) -> Option<(&[u8], u32)> {
+        let (body, key) = &self.unhashed;
+        (!body.is_empty()).then_some((body, *key))
+    }
+
+    /// Takes the digest of that body.
+    pub(super) fn hashed(&mut self, digest: Prev) {
+        self.batch.prev = digest;
+        self.unhashed.0.clear();
+    }
+
+    /// Nobody else has hashed the body before in time.
+    #[inline(never)]
+    fn hash(&mut self) {
+        if let Some((body, _)) = self.unhashed() {
+            self.hashed(prev_of(body));
+        }
     }
 
     /// How many bytes wait for its execution's end to decide.

@@ -8,7 +8,7 @@ import { type Contents, frame, join, markOf, type Marks, type Redact } from "./r
 const EVENT_NAMES = Object.keys(EVENT);
 
 /** What can be looked for: by the recorder without being asked (`secrets.ts`), or here, if the host wants it. */
-const KINDS: Record<RedactionKind, RegExp | null> = {
+const KINDS: Record<RedactionKind, (() => RegExp) | null> = {
   api_key: null,
   private_key: null,
   jwt: null,
@@ -17,8 +17,10 @@ const KINDS: Record<RedactionKind, RegExp | null> = {
   secret: null,
   email: null,
   card: null,
-  phone: /(?<![\w.+])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)|\d)(?:[ .-]{0,2}\d){5,11}|(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4})(?![\w])/,
-  ip: /(?<![\w.:])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}|(?:[\da-f]{1,4}:){7}[\da-f]{1,4}|(?=[\da-f]{0,4}:[\da-f:]*[\da-f])(?:[\da-f]{1,4}:){0,6}:(?::?[\da-f]{1,4}){1,7})(?![\w:]|\.\d)/i,
+  phone: () =>
+    /(?<![\w.+])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)|\d)(?:[ .-]{0,2}\d){5,11}|(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4})(?![\w])/,
+  ip: () =>
+    /(?<![\w.:])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}|(?:[\da-f]{1,4}:){7}[\da-f]{1,4}|(?=[\da-f]{0,4}:[\da-f:]*[\da-f])(?:[\da-f]{1,4}:){0,6}:(?::?[\da-f]{1,4}){1,7})(?![\w:]|\.\d)/i,
 };
 /** What stays where the host wants no content: what an event is, when it was and what it cost. */
 const STRUCTURE =
@@ -48,7 +50,7 @@ export class Rules implements RedactionRules {
     this.kinds = kinds;
     this.#deny = Array.from(deny, (path) => toPattern("deny", path));
     this.#allow = Array.from(allow, (path) => toPattern("allow", path));
-    const optional = Object.entries(KINDS).flatMap(([kind, pattern]) => (pattern && kinds[kind as RedactionKind] ? [{ kind, pattern }] : []));
+    const optional = Object.entries(KINDS).flatMap(([kind, pattern]) => (pattern && kinds[kind as RedactionKind] ? [{ kind, pattern: pattern() }] : []));
     this.#patterns = [...patterns, ...optional].map(({ kind, pattern }) => {
       if (!/^[a-z\d_]{1,32}$/.test(kind) || !(pattern instanceof RegExp)) refuse("patterns", kind);
       return [kind, new RegExp(pattern.source, `${pattern.flags.replace(/[gy]/g, "")}g`)];
@@ -143,11 +145,12 @@ function toStep(key: string | number): string {
 }
 
 /** A path: names, `*` and `**` with dots between them, indexes in brackets. */
-const PATH = /^(?:\$(?=[.[])\.?)?(?:[^.*[\]]+|\*\*?|(?<=^\$?)\[(?:\d+|\*)\])(?:\.(?:[^.*[\]]+|\*\*?)|\[(?:\d+|\*)\])*$/;
+const isPath = (path: string): boolean =>
+  /^(?:\$(?=[.[])\.?)?(?:[^.*[\]]+|\*\*?|(?<=^\$?)\[(?:\d+|\*)\])(?:\.(?:[^.*[\]]+|\*\*?)|\[(?:\d+|\*)\])*$/.test(path);
 
 /** Reads a path such as `input.user.email`, `$.input.messages[*].content` or `**.ssn`. */
 function toPattern(option: string, path: string): RegExp {
-  if (typeof path !== "string" || !PATH.test(path)) refuse(option, path);
+  if (typeof path !== "string" || !isPath(path)) refuse(option, path);
   const steps = path.replace(/^\$(?=[.[])/, "").match(/[^.[\]]+/g)!.map((step) => {
     if (step === "**") return "(?:\\.[^.]*)*";
     return `\\.${step === "*" ? "[^.]*" : step.replace(/[$()+?\\^{|}]/g, "\\$&")}`;
