@@ -13,11 +13,11 @@ const INITIAL: [u32; 8] =
 /// is would weigh three times as much in the page.
 #[inline(never)]
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut message = Vec::new();
+    let len = parts.iter().map(|part| part.len()).sum::<usize>();
+    let mut message = Vec::with_capacity(len + 72);
     for part in parts {
         message.extend_from_slice(part);
     }
-    let len = message.len();
     // Padding (section 5.1.1): one bit, zeros, the length in bits, to a multiple of 64 bytes.
     message.extend_from_slice(&[0x80]);
     message.resize((len + 8) / 64 * 64 + 56, 0);

@@ -5,7 +5,8 @@ use crate::ids::{BatchId, WriterId};
 use alloc::vec::Vec;
 
 /// Names and delays that differ from everybody else's. Half of the seed stands in each batch id, the other half moves on
-/// from draw to draw (`xorshift64`, Marsaglia 2003, which repeats nothing before its end): nothing here is secret, and a test that knows the seed can foretell it.
+/// from draw to draw (`xorshift64`, Marsaglia 2003, which repeats nothing before its end): nothing here is secret, and a test that
+/// knows the seed can foretell it.
 pub(super) struct Random {
     own: [u8; 8],
     state: u64,
@@ -36,10 +37,8 @@ impl Random {
     }
 
     fn push_unique(&mut self, out: &mut Vec<u8>) {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.own);
-        bytes[8..].copy_from_slice(&self.draw().to_be_bytes());
-        push_base64(out, &bytes, true);
+        push_base64(out, &self.own, true);
+        push_base64(out, &self.draw().to_be_bytes(), true);
     }
 
     /// A number below `bound`, which is small against 2^64; 0 for the bound 0.
